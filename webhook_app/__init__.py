@@ -1,0 +1,39 @@
+"""Receives Stripe's webhooks and archives each before it answers. `create_app` wires the parts."""
+
+from flask import Flask
+
+from . import commands, errors, health, webhook
+from .archive import Archive
+from .firehose import FirehoseArchive
+from .local import LocalArchive
+from .settings import Settings
+
+
+def create_app(settings: Settings | None = None, archive: Archive | None = None) -> Flask:
+    """Return the application.
+
+    Args:
+        settings: what to run with; read from the environment when left out.
+        archive: where records go; the one that the settings name when left out.
+
+    Raises:
+        SettingsError: the environment is not fit to start with.
+    """
+    settings = settings or Settings.from_environ()
+    app = Flask(__name__, static_folder=None)
+    # OPTIONS is a wrong method like any other and a doubled slash a wrong path: left to Flask,
+    # the one gets an empty page and the other a redirect
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+    app.extensions["settings"] = settings
+    app.extensions["archive"] = archive or open_archive(settings)
+    app.register_blueprint(health.bp)
+    app.register_blueprint(webhook.bp)
+    app.register_error_handler(Exception, errors.from_exception)
+    app.cli.add_command(commands.send_event)
+    return app
+
+
+def open_archive(settings: Settings) -> Archive:
+    """Return the archive that the settings name."""
+    return LocalArchive(settings.archive_dir) if settings.archive_dir else FirehoseArchive(settings)

@@ -1,0 +1,109 @@
+"""The form of the log: one line an event, JSON for machines or text for a terminal.
+
+A message is a fixed phrase, and what varies goes beside it: `extra={"facts": {...}}`. No payload,
+secret or signature is ever handed to a logger; and of an exception only its type and where it was
+raised are written, because its message may quote any of them.
+"""
+
+import json
+import logging
+import logging.config
+import traceback
+from datetime import UTC, datetime
+
+from .settings import Settings
+
+
+def configuration(settings: Settings) -> dict[str, object]:
+    """Return the configuration for `logging.config.dictConfig`, gunicorn's own lines included."""
+    handlers: dict[str, dict[str, object]] = {
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": settings.log_format,
+        }
+    }
+    if settings.log_file:
+        handlers["file"] = {
+            # follows the name when logrotate moves the file away
+            "class": "logging.handlers.WatchedFileHandler",
+            "filename": settings.log_file,
+            "encoding": "utf-8",
+            "formatter": settings.log_format,
+        }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter}, "text": {"()": TextFormatter}},
+        "handlers": handlers | {"plain": {"class": "logging.StreamHandler"}},
+        "root": {"level": settings.log_level, "handlers": list(handlers)},
+        "loggers": {
+            "gunicorn.error": {"level": settings.log_level, "handlers": [], "propagate": True},
+            # the development server says where it runs in lines and colours of its own
+            "werkzeug": {"level": "INFO", "handlers": ["plain"], "propagate": False},
+            # below WARNING they tell about every request to AWS, headers and bodies included
+            "boto3": {"level": "WARNING"},
+            "botocore": {"level": "WARNING"},
+            "urllib3": {"level": "WARNING"},
+        },
+    }
+
+
+def configure(settings: Settings) -> None:
+    """Set up logging for this process.
+
+    Raises:
+        OSError: the log file cannot be written.
+    """
+    if settings.log_file:
+        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+    # a log that cannot be written is no reason to refuse a webhook, nor to fill standard error
+    logging.raiseExceptions = False
+    logging.config.dictConfig(configuration(settings))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, then the facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        line = {
+            "time": _utc(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        } | _facts(record)
+        return json.dumps(line)
+
+
+class TextFormatter(logging.Formatter):
+    """The same for people: time, level, message, then `name=value` for each fact."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        facts = "  ".join(f"{name}={_word(value)}" for name, value in _facts(record).items())
+        time = _utc(record).strftime("%H:%M:%S")
+        return f"{time} {record.levelname:7} {_printable(record.getMessage())}  {facts}".rstrip()
+
+
+def _utc(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _facts(record: logging.LogRecord) -> dict[str, object]:
+    facts: dict[str, object] = dict(getattr(record, "facts", {}))
+    if record.exc_info and record.exc_info[0]:
+        kind, _, raised_at = record.exc_info
+        frames = traceback.extract_tb(raised_at)
+        facts["exception"] = kind.__name__
+        facts["raised_at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return facts
+
+
+def _word(value: object) -> str:
+    return _printable(value) if isinstance(value, str) else str(value)
+
+
+def _printable(text: str) -> str:
+    """Keep a value on its line: no control character, no escape sequence reaches a terminal."""
+    return text if text.isprintable() else json.dumps(text)
