@@ -1,0 +1,44 @@
+"""How gunicorn runs the service.
+
+https://docs.gunicorn.org/en/stable/settings.html
+"""
+
+import sys
+from pathlib import Path
+
+from webhook_app.capacity import memory_limit_bytes, worker_count
+from webhook_app.logs import configuration
+from webhook_app.settings import Settings, SettingsError
+
+try:
+    _settings = Settings.from_environ()
+except SettingsError as _error:
+    # here, in the master: in a worker it would be started again and again
+    sys.exit(str(_error))
+
+bind = f"0.0.0.0:{_settings.port}"
+workers = _settings.workers or worker_count(memory_limit_bytes())
+threads = _settings.threads
+worker_class = (
+    "webhook_app.gunicorn_workers.JsonThreadWorker"
+    if threads > 1
+    else "webhook_app.gunicorn_workers.JsonSyncWorker"
+)
+# one copy of the code and of the AWS clients, shared by all workers: 12 MB each instead of 45
+preload_app = True
+
+# above the archive's whole budget, which is below 10 s: no worker is ended while it waits for it
+timeout = 30
+# what is in flight finishes, and all is over before Heroku and Render kill, 30 s after SIGTERM
+graceful_timeout = 20
+
+# a way in that nobody asked for
+control_socket_disable = True
+# heartbeats go to memory: a disk that hangs would have every worker ended
+_memory = Path("/dev/shm")  # noqa: S108 - gunicorn makes its files there safely, and unlinks them
+worker_tmp_dir = str(_memory) if _memory.is_dir() else None
+
+# every delivery logs a line of its own; gunicorn's lines come out in the same form
+accesslog = None
+loglevel = _settings.log_level.lower()
+logconfig_dict = configuration(_settings)

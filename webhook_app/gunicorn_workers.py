@@ -1,0 +1,57 @@
+"""gunicorn's workers, but that what they answer by themselves is JSON like everything else.
+
+gunicorn answers what never reaches the application: a malformed request line, a header too large.
+Its own answers are HTML, and its log lines quote the header.
+"""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.sync import SyncWorker
+
+# the first that fits counts
+_STATUSES: list[tuple[type[BaseException], HTTPStatus]] = [
+    (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
+    (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
+    (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
+    (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED),
+    (errors.ParseException, HTTPStatus.BAD_REQUEST),
+    # how gunicorn ends a worker past its time-out: the archive has answered or failed long before
+    # that, so the worker was waiting for its client
+    (SystemExit, HTTPStatus.REQUEST_TIMEOUT),
+    (BaseException, HTTPStatus.INTERNAL_SERVER_ERROR),
+]
+
+
+class _JsonErrors:
+    log: Any
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer in JSON for what stopped a request outside the application."""
+        status = next(status for kind, status in _STATUSES if isinstance(exc, kind))
+        facts = {"outcome": "refused", "reason": type(exc).__name__, "status": status.value}
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.exception("Request failed in the server", extra={"facts": facts})
+        else:
+            self.log.warning("Malformed request refused", extra={"facts": facts})
+        body = json.dumps({"error": status.phrase.capitalize()})
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            util.write_nonblock(client, (head + body).encode())
+        except OSError:
+            self.log.debug("The client was gone before its error")
+
+
+class JsonSyncWorker(_JsonErrors, SyncWorker):
+    """One request at a time in each process: the default."""
+
+
+class JsonThreadWorker(_JsonErrors, ThreadWorker):
+    """Several requests at a time in each process, with WEB_THREADS."""
