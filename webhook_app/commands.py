@@ -30,7 +30,7 @@ def send_event(file: BinaryIO, url: str | None) -> None:
     try:
         delivered = deliver(body, sign(body, settings.webhook_secrets[0]), url)
     except UnicodeDecodeError:
-        raise click.ClickException(f"{file.name} is not UTF-8, and Stripe signs no other") from None
+        raise click.ClickException("The event is not UTF-8, and Stripe sends no other") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         hint = "Is the service running? `make run` starts it."
         raise click.ClickException(f"No answer from {url}: {error}. {hint}") from error

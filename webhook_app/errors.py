@@ -9,21 +9,18 @@ from .answers import error
 
 log = logging.getLogger(__name__)
 
-_MESSAGES = {
-    400: "Bad request",
-    404: "Not found",
-    405: "Method not allowed",
-    413: "Payload too large",
-}
+# where the contract's word is not the standard phrase
+_MESSAGES = {413: "Payload too large"}
 
 
 def from_exception(exception: Exception) -> Response:
     """Return the answer for anything that a view or Flask itself raised."""
     if not isinstance(exception, HTTPException):
-        log.exception("Unexpected error")
-        return error(500, "Internal error")
+        # a bug, and in one place only can it be: nothing else here does more than answer
+        log.exception("Failed to persist webhook", extra={"facts": {"outcome": "failed"}})
+        return error(500, "Storage unavailable")
     status = exception.code or 500
-    response = error(status, _MESSAGES.get(status, exception.name))
+    response = error(status, _MESSAGES.get(status, exception.name.capitalize()))
     for name, value in exception.get_headers():
         if name == "Allow":
             response.headers[name] = value

@@ -9,8 +9,6 @@ from typing import Any
 
 import msgspec
 
-_INT64 = range(-(2**63), 2**63)
-
 
 class _Event(msgspec.Struct):
     """The columns of an event; the rest of the body is skipped over, not decoded."""
@@ -122,6 +120,8 @@ def _unix_seconds(created: int | str | None) -> int | None:
 
     https://docs.stripe.com/api/v2/core/events/object
     """
+    if created is None:
+        return None
     if isinstance(created, str):
         try:
             moment = datetime.fromisoformat(created)
@@ -130,4 +130,4 @@ def _unix_seconds(created: int | str | None) -> int | None:
         # without a zone it could be any of 26 hours
         return int(moment.timestamp()) if moment.tzinfo else None
     # Athena's bigint holds 64 bits, and a row with more would not be read at all
-    return created if created in _INT64 else None
+    return created if -(2**63) <= created < 2**63 else None

@@ -1,0 +1,64 @@
+# `make run` serves, `make demo` shows the service at work, `make test` checks everything.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 3001
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run demo test lock clean
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: $(BIN)/.run .env ## start the service on a local archive, on this machine only
+	@echo
+	@echo "  The service starts on http://localhost:$(PORT); Ctrl-C stops it. In another terminal, try"
+	@echo
+	@echo "      .venv/bin/flask send-event demo/events/invoice.paid.json"
+	@echo "      curl http://localhost:$(PORT)/health"
+	@echo
+	@echo "  Events go to the folder 'archive'. With Stripe's CLI, real ones do:"
+	@echo
+	@echo "      stripe listen --forward-to localhost:$(PORT)/webhook/stripe"
+	@echo
+	@echo "  and the secret that it prints belongs into .env, as STRIPE_WEBHOOK_SECRET."
+	@echo
+	@PORT=$(PORT) GUNICORN_CMD_ARGS="--bind 127.0.0.1:$(PORT)" sh -c "exec $$(sed -n 's/^web: //p' Procfile)"
+
+demo: $(BIN)/.dev ## send events through the service and query the archive [EVENTS=folder]
+	@python -m demo $(if $(EVENTS),--events "$(EVENTS)")
+
+test: $(BIN)/.dev ## lint, types and all tests
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest -n 4
+
+lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hashes
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove the environment and what runs and tests left behind; an archive stays
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+# a secret of its own for every checkout: one that stands in a public file protects nothing
+.env:
+	@secret=whsec_$$(python -c "import secrets; print(secrets.token_hex(16))") && \
+		umask 077 && sed "s/whsec_replace_me/$$secret/" .env.example > .env
+	@echo "Made .env with a signing secret for development."
+
+$(BIN)/python:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 …')"
+	$(PYTHON) -m venv .venv
+
+$(BIN)/.run: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	@touch $@
+
+$(BIN)/.dev: requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@ $(BIN)/.run

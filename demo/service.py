@@ -1,0 +1,104 @@
+"""The real service as a process of its own: the Procfile's line on a free port of this machine.
+
+Knows nothing of the application but its Procfile, its variables and its HTTP: the system tests
+start the service through it too.
+"""
+
+import contextlib
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    """What it printed, both streams."""
+
+    @property
+    def url(self) -> str:
+        """Where deliveries go."""
+        return f"http://127.0.0.1:{self.port}/webhook/stripe"
+
+
+def procfile_command() -> list[str]:
+    """Return the words of the Procfile's `web:` line."""
+    lines = (PROJECT / "Procfile").read_text().splitlines()
+    return shlex.split(next(line.removeprefix("web:") for line in lines if line.startswith("web:")))
+
+
+def environment(port: int, variables: dict[str, str]) -> dict[str, str]:
+    """Return an environment for the service that holds the given variables and nothing of ours."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TZ") if name in os.environ}
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHON_DOTENV_DISABLED": "1",
+        "PORT": str(port),
+        "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
+        **variables,
+    }
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def running(
+    variables: dict[str, str], log: Path, *, wrapper: Sequence[str] = ()
+) -> Iterator[Service]:
+    """Run the service until the block ends, then stop it as a platform does, with SIGTERM.
+
+    Args:
+        variables: its environment variables.
+        log: the file that gets what it prints.
+        wrapper: words in front of its command, as of `setpriv` or `prlimit`.
+
+    Raises:
+        RuntimeError: it did not come up; its log is in the message.
+    """
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own Procfile
+            [*wrapper, *procfile_command()],
+            cwd=PROJECT,
+            env=environment(port, variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_until_up(process, port, log)
+        yield Service(port, process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"the service did not start:\n{log.read_text(errors='replace')}")

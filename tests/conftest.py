@@ -1,0 +1,65 @@
+"""What all tests share: settings, an archive that can fail, and the trio app, client, runner."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient, FlaskCliRunner
+
+from webhook_app import create_app
+from webhook_app.archive import ArchiveError
+from webhook_app.record import Record
+from webhook_app.settings import Settings
+
+SECRET = "whsec_first"
+OTHER_SECRET = "whsec_second"
+
+
+class FakeArchive:
+    """Keeps records in a list, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.failure: str | None = None
+
+    def put(self, record: Record) -> None:
+        if self.failure:
+            raise ArchiveError(self.failure)
+        self.records.append(record)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        webhook_secrets=(SECRET, OTHER_SECRET),
+        archive_dir=tmp_path / "archive",
+        max_body_bytes=2000,
+    )
+
+
+@pytest.fixture
+def firehose_settings(settings: Settings) -> Settings:
+    return replace(settings, archive_dir=None, stream_name="events", aws_region="eu-west-1")
+
+
+@pytest.fixture
+def archive() -> FakeArchive:
+    return FakeArchive()
+
+
+@pytest.fixture
+def app(settings: Settings, archive: FakeArchive) -> Flask:
+    app = create_app(settings, archive)
+    app.testing = False  # as in production: nothing is raised through to the test
+    return app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def runner(app: Flask) -> FlaskCliRunner:
+    return app.test_cli_runner()

@@ -1,0 +1,52 @@
+import threading
+from pathlib import Path
+
+from flask import Flask
+from flask.testing import FlaskCliRunner
+from werkzeug.serving import make_server
+
+from demo.service import free_port
+from tests.conftest import FakeArchive
+
+EVENT = b'{"id": "evt_1", "name": "Zo\xc3\xab"}\n'
+
+
+def test_an_event_is_sent_to_the_byte_and_its_answer_shown(
+    app: Flask, runner: FlaskCliRunner, archive: FakeArchive, tmp_path: Path
+) -> None:
+    server = make_server("127.0.0.1", 0, app)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/webhook/stripe"
+        file = tmp_path / "event.json"
+        file.write_bytes(EVENT)
+        from_file = runner.invoke(args=["send-event", str(file), "--url", url])
+        from_input = runner.invoke(args=["send-event", "-", "--url", url], input=EVENT)
+        archive.failure = "down"
+        failed = runner.invoke(args=["send-event", str(file), "--url", url])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert from_file.output.startswith('200 {"received": true}')
+    assert from_input.output.startswith('200 {"received": true}')
+    assert [record.payload.encode() for record in archive.records] == [EVENT, EVENT]
+    assert failed.output.startswith('500 {"error": "Storage unavailable"}')
+    assert (from_file.exit_code, from_input.exit_code, failed.exit_code) == (0, 0, 1)
+
+
+def test_a_service_that_is_not_there_is_told_with_the_cure(runner: FlaskCliRunner) -> None:
+    url = f"http://127.0.0.1:{free_port()}/webhook/stripe"
+    result = runner.invoke(args=["send-event", "-", "--url", url], input=EVENT)
+    assert result.exit_code == 1
+    assert "Connection refused" in result.output
+    assert "make run" in result.output
+
+
+def test_what_cannot_be_sent_is_told(runner: FlaskCliRunner) -> None:
+    no_url = runner.invoke(args=["send-event", "-", "--url", "localhost:3001"], input=EVENT)
+    assert "is not an http:// or https:// address" in no_url.output
+    no_text = runner.invoke(args=["send-event", "-"], input=b"\xff")
+    assert "not UTF-8" in no_text.output
+    assert (no_url.exit_code, no_text.exit_code) == (1, 1)

@@ -1,0 +1,110 @@
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+from stripe import WebhookSignature
+
+from webhook_app.signature import Refusal, refusal
+
+SECRET, OTHER = "whsec_first", "whsec_second"
+BODY = '{\n  "id": "evt_1", "name": "Zoë"\n}'.encode()
+
+
+def signed(body: bytes = BODY, secret: str = SECRET, age_s: int = 0) -> str:
+    header: str = WebhookSignature.generate_signature_header(
+        body.decode(), secret, int(time.time()) - age_s
+    )
+    return header
+
+
+def check(body: bytes, header: str | None, tolerance_s: int = 300) -> Refusal | None:
+    return refusal(body, header, (SECRET, OTHER), tolerance_s)
+
+
+def test_a_body_signed_with_any_of_the_secrets_passes() -> None:
+    assert check(BODY, signed()) is None
+    assert check(BODY, signed(secret=OTHER)) is None
+
+
+def test_one_signature_of_several_is_enough() -> None:
+    good = signed().split(",v1=")[1]
+    header = signed(secret="whsec_rolled") + f",v1={good},v0={'0' * 64}"
+    assert check(BODY, header) is None
+
+
+def test_a_changed_byte_is_refused() -> None:
+    for at in range(len(BODY)):
+        if BODY[at] < 128:
+            body = BODY[:at] + bytes([BODY[at] ^ 1]) + BODY[at + 1 :]
+            assert check(body, signed()) is Refusal.NO_MATCH
+
+
+def test_a_stranger_is_refused() -> None:
+    assert check(BODY, signed(secret="whsec_guess")) is Refusal.NO_MATCH
+    assert check(BODY, signed().replace("v1=", "v0=")) is Refusal.MALFORMED_HEADER
+    assert refusal(BODY, signed(), (), 300) is Refusal.NO_MATCH
+
+
+def test_a_stale_signature_is_refused() -> None:
+    assert check(BODY, signed(age_s=299)) is None
+    assert check(BODY, signed(age_s=302)) is Refusal.TOO_OLD
+    assert check(BODY, signed(age_s=302), tolerance_s=600) is None
+
+
+def test_an_old_forgery_is_no_stale_signature() -> None:
+    assert check(BODY, signed(secret="whsec_guess", age_s=999)) is Refusal.NO_MATCH
+
+
+def test_a_timestamp_cannot_be_moved() -> None:
+    header = signed(age_s=999)
+    moved = f"t={int(time.time())},v1={header.split(',v1=')[1]}"
+    assert check(BODY, moved) is Refusal.NO_MATCH
+
+
+def test_a_missing_header_is_named() -> None:
+    assert check(BODY, None) is Refusal.MISSING_HEADER
+    assert check(BODY, "") is Refusal.MISSING_HEADER
+
+
+def test_a_malformed_header_is_named() -> None:
+    v1 = signed().split(",v1=")[1]
+    for header in (
+        " ",
+        ",",
+        "t=",
+        "nonsense",
+        f"v1={v1}",
+        f"t=,v1={v1}",
+        f"t=now,v1={v1}",
+        f"t=٣,v1={v1}",
+        f"t=-1,v1={v1}",
+        f"t={'9' * 5000},v1={v1}",
+        f"t={int(time.time())}",
+        f"t={int(time.time())},v1=é",
+        "\x00\xff",
+    ):
+        assert check(BODY, header) is Refusal.MALFORMED_HEADER, header
+
+
+def test_a_body_that_is_not_utf8_is_refused() -> None:
+    assert check(b"\xff\xfe", signed()) is Refusal.NOT_UTF8
+    assert check(b'"\xed\xa0\x80"', signed()) is Refusal.NOT_UTF8
+
+
+@given(st.text())
+def test_whatever_is_signed_passes(text: str) -> None:
+    body = text.encode(errors="ignore")
+    assert check(body, signed(body)) is None
+
+
+headers = st.one_of(
+    st.text(),
+    st.lists(
+        st.tuples(st.sampled_from(["t", "v1", "v0", "", "T"]), st.text(max_size=20)).map("=".join)
+    ).map(",".join),
+)
+
+
+@given(st.binary(), headers)
+def test_nothing_unsigned_passes_and_nothing_raises(body: bytes, header: str) -> None:
+    assert check(body, header) in set(Refusal)
