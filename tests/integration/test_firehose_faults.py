@@ -1,0 +1,120 @@
+"""The real boto3 client against a Firehose that misbehaves, on a real socket."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from demo.service import free_port
+from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
+from webhook_app.archive import ArchiveError
+from webhook_app.firehose import FirehoseArchive
+from webhook_app.record import webhook_record
+from webhook_app.settings import Settings
+
+RECORD = webhook_record(
+    b'{"id": "evt_1", "email": "zoe@example.com"}',
+    "t=1,v1=a",
+    datetime(2026, 11, 23, 9, 3, 45, tzinfo=UTC),
+)
+
+
+@pytest.fixture
+def firehose() -> Iterator[FakeFirehose]:
+    with FakeFirehose().serving() as fake:
+        yield fake
+
+
+@pytest.fixture
+def archive(
+    firehose_settings: Settings, firehose: FakeFirehose, monkeypatch: pytest.MonkeyPatch
+) -> FirehoseArchive:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
+    return FirehoseArchive(replace(firehose_settings, read_timeout_s=0.3))
+
+
+def test_what_is_stored_is_the_line_of_the_record(
+    archive: FirehoseArchive, firehose: FakeFirehose
+) -> None:
+    archive.put(RECORD)
+    assert firehose.records == [RECORD.line()]
+
+
+@pytest.mark.parametrize("behaviour", [*ANSWERS, *BREAKS])
+def test_only_a_confirmed_write_is_a_success_and_the_next_one_heals(
+    archive: FirehoseArchive, firehose: FakeFirehose, behaviour: str
+) -> None:
+    if behaviour != "ok":
+        firehose.behaviour = behaviour
+        with pytest.raises(ArchiveError) as caught:
+            archive.put(RECORD)
+        assert "zoe@example.com" not in str(caught.value)
+        assert "testing" not in str(caught.value)
+        firehose.behaviour = "ok"
+    firehose.records.clear()
+    archive.put(RECORD)
+    assert firehose.records == [RECORD.line()]
+
+
+@pytest.mark.parametrize(
+    "behaviour", ["ServiceUnavailableException", "ThrottlingException", "InternalFailure", "hang"]
+)
+def test_a_passing_fault_is_retried(
+    archive: FirehoseArchive, firehose: FakeFirehose, behaviour: str
+) -> None:
+    firehose.script.append(behaviour)
+    archive.put(RECORD)
+    assert firehose.calls == 2
+    assert firehose.records == [RECORD.line()]
+
+
+def test_a_lost_answer_is_a_duplicate_and_no_loss(
+    archive: FirehoseArchive, firehose: FakeFirehose
+) -> None:
+    firehose.script.append("hang_after_store")
+    archive.put(RECORD)
+    assert firehose.records == [RECORD.line()] * 2
+
+
+def test_the_wait_that_a_server_asks_for_does_not_break_the_budget(
+    archive: FirehoseArchive, firehose: FakeFirehose
+) -> None:
+    firehose.behaviour = "ServiceUnavailableException"  # each asks for 4 s
+    started = time.monotonic()
+    with pytest.raises(ArchiveError):
+        archive.put(RECORD)
+    assert firehose.calls == 2
+    assert time.monotonic() - started < 2
+
+
+def test_the_cause_is_told(
+    archive: FirehoseArchive, firehose: FakeFirehose, firehose_settings: Settings
+) -> None:
+    firehose.behaviour = "AccessDeniedException"
+    with pytest.raises(ArchiveError, match="PutRecord: AccessDeniedException: Told so by the test"):
+        archive.put(RECORD)
+    firehose.behaviour = "hang"
+    with pytest.raises(ArchiveError, match="PutRecord: ReadTimeoutError"):
+        archive.put(RECORD)
+
+
+def test_nobody_listening_is_an_error(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ArchiveError, match="EndpointConnectionError"):
+        FirehoseArchive(firehose_settings).put(RECORD)
+
+
+def test_no_credentials_is_an_error_that_says_so(
+    firehose_settings: Settings, firehose: FakeFirehose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(ArchiveError, match="Unable to locate credentials"):
+        FirehoseArchive(firehose_settings).put(RECORD)
