@@ -1,0 +1,50 @@
+"""A real gunicorn, started from the Procfile; nothing here imports the package."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo import archive
+from demo.service import Service, running
+from tests.system.stripe_side import SECRETS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+def needed(what: str, present: object) -> None:
+    """Skip a test for want of something, or fail where everything has to be there, as in CI."""
+    if not present:
+        if os.environ.get("REQUIRE_ALL"):
+            pytest.fail(f"{what} is missing, and with REQUIRE_ALL nothing may be")
+        pytest.skip(f"{what} is missing")
+
+
+def log_lines(service: Service) -> list[dict[str, Any]]:
+    """What the service logged, each line parsed."""
+    return [json.loads(line) for line in service.log.read_text().splitlines()]
+
+
+def payloads(folder: Path) -> list[bytes]:
+    """The bodies in a local archive."""
+    return [record["payload"].encode() for record in archive.records(folder)]
+
+
+@pytest.fixture(scope="module", params=["sync", "threads"])
+def local(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Service, Path]]:
+    """The service on a local archive, with either kind of worker, and the archive's folder."""
+    folder = tmp_path_factory.mktemp("local")
+    variables = {
+        "STRIPE_WEBHOOK_SECRET": SECRETS,
+        "ARCHIVE_DIR": str(folder / "archive"),
+        "WEB_WORKERS": "2",
+        "WEB_THREADS": "1" if request.param == "sync" else "4",
+    }
+    with running(variables, folder / "log") as service:
+        yield service, folder / "archive"
