@@ -10,6 +10,8 @@ import logging
 import logging.config
 import traceback
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
 
 from .settings import Settings
 
@@ -25,10 +27,8 @@ def configuration(settings: Settings) -> dict[str, object]:
     }
     if settings.log_file:
         handlers["file"] = {
-            # follows the name when logrotate moves the file away
-            "class": "logging.handlers.WatchedFileHandler",
-            "filename": settings.log_file,
-            "encoding": "utf-8",
+            "()": LogFile,
+            "path": settings.log_file,
             "formatter": settings.log_format,
         }
     return {
@@ -55,11 +55,17 @@ def configure(settings: Settings) -> None:
     Raises:
         OSError: the log file cannot be written.
     """
-    if settings.log_file:
-        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
     # a log that cannot be written is no reason to refuse a webhook, nor to fill standard error
     logging.raiseExceptions = False
     logging.config.dictConfig(configuration(settings))
+
+
+class LogFile(WatchedFileHandler):
+    """A log file that follows its name when logrotate moves the file away."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, encoding="utf-8")
 
 
 class JsonFormatter(logging.Formatter):

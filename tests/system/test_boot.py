@@ -1,0 +1,129 @@
+"""How the service starts, and how it refuses to."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from demo.service import PROJECT, environment, free_port, procfile_command, running
+from tests.system.conftest import ROOT
+from tests.system.stripe_side import deliver, get, signature
+
+LOCAL = {"STRIPE_WEBHOOK_SECRET": "whsec_first", "ARCHIVE_DIR": "archive"}
+FLASK_RUN = ["flask", "run", "--no-reload"]
+
+
+@pytest.mark.parametrize("command", [procfile_command(), FLASK_RUN], ids=["gunicorn", "flask"])
+def test_a_bad_environment_is_told_once_and_ends_the_boot(command: list[str]) -> None:
+    variables = {
+        "STRIPE_WEBHOOK_SECRET": "sk_live_secret",
+        "FIREHOSE_DELIVERY_STREAM_NAME": "events",
+        "ARCHIVE_DIR": "archive",
+        "MAX_BODY_BYTES": "much",
+    }
+    ended = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment(free_port(), variables),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode != 0
+    told = ended.stdout + ended.stderr
+    assert told.count("The service cannot start: 4 problems") == 1
+    for name in ("STRIPE_WEBHOOK_SECRET", "ARCHIVE_DIR", "MAX_BODY_BYTES", "AWS_REGION"):
+        assert name in told
+    assert told.count("Cure:") == 4
+    assert "sk_live_secret" not in told
+    assert "Traceback" not in told
+
+
+def workers_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("variables", "workers", "kind"),
+    [
+        ({"WEB_WORKERS": "3"}, 3, "JsonSyncWorker"),
+        ({"WEB_WORKERS": "2", "WEB_THREADS": "4"}, 2, "JsonThreadWorker"),
+        ({"WEB_CONCURRENCY": "1"}, None, "JsonSyncWorker"),
+    ],
+)
+def test_the_workers_are_those_that_were_asked_for(
+    variables: dict[str, str], workers: int | None, kind: str, tmp_path: Path
+) -> None:
+    archive = {"ARCHIVE_DIR": str(tmp_path / "archive")}
+    with running(LOCAL | archive | variables, tmp_path / "log") as service:
+        assert get(service.port, "/health").status == 200
+        deadline = time.monotonic() + 10
+        while len(workers_of(service.process.pid)) < (workers or 2):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        count = len(workers_of(service.process.pid))
+        # without a number of ours it is the memory that decides, not Heroku's two
+        assert count == workers if workers else 2 <= count <= 64
+    assert f"webhook_app.gunicorn_workers.{kind}" in service.log.read_text()
+
+
+def test_no_control_socket_is_left_open(tmp_path: Path) -> None:
+    variables = LOCAL | {"ARCHIVE_DIR": str(tmp_path / "archive"), "WEB_WORKERS": "2"}
+    with running(variables, tmp_path / "log") as service:
+        get(service.port, "/health")
+        sockets = Path(f"/proc/{service.process.pid}/net/unix").read_text()
+        assert "gunicorn" not in sockets
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_the_log_goes_to_a_file_too(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "logs/app.log"
+    variables = LOCAL | {
+        "ARCHIVE_DIR": str(tmp_path / "archive"),
+        "LOG_FILE": str(file),
+        "LOG_FORMAT": form,
+        "WEB_WORKERS": "2",
+    }
+    with running(variables, tmp_path / "log") as service:
+        deliver(service.port, b'{"id": "evt_1"}')
+    assert file.read_text() == service.log.read_text()
+    assert file.read_text().count("Webhook archived") == 1
+    assert file.read_text().count("evt_1") == 1
+
+
+def test_flask_run_serves_for_development(tmp_path: Path) -> None:
+    port = free_port()
+    variables = LOCAL | {
+        "ARCHIVE_DIR": str(tmp_path / "archive"),
+        "FLASK_RUN_PORT": str(port),
+    }
+    output = (tmp_path / "log").open("wb")
+    process = subprocess.Popen(
+        FLASK_RUN, cwd=ROOT, env=environment(port, variables), stdout=output, stderr=output
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                answer = get(port, "/health")
+                break
+            except OSError:
+                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+                time.sleep(0.1)
+        assert answer.json["status"] == "ok"
+        body = b'{"id": "evt_1"}'
+        assert deliver(port, body).status == 200
+        # in debug mode too, no request gets a page
+        assert deliver(port, body, signature(b"other")).content_type == "application/json"
+        assert get(port, "/nowhere").content_type == "application/json"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        output.close()
+
+
+def test_flask_run_is_told_to_serve_on_3001_with_reload() -> None:
+    flaskenv = (PROJECT / ".flaskenv").read_text().splitlines()
+    assert {"FLASK_APP=wsgi", "FLASK_DEBUG=1", "FLASK_RUN_PORT=3001"} <= set(flaskenv)
