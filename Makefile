@@ -33,7 +33,7 @@ test: $(BIN)/.dev ## lint, types and all tests
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -n 4
+	pytest -n 4 --dist loadfile
 
 lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hashes
 	$(LOCK) requirements.in -o requirements.txt

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +84,11 @@ def running(
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_until_up(process, port, log)
+        try:
+            wait_for_port(port, lambda: process.poll() is not None)
+        except TimeoutError:
+            told = log.read_text(errors="replace")
+            raise RuntimeError(f"the service did not start:\n{told}") from None
         yield Service(port, process, log)
     finally:
         process.terminate()
@@ -95,10 +99,15 @@ def running(
             process.wait()
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_for_port(port: int, given_up: Callable[[], bool] = lambda: False) -> None:
+    """Return once something listens on a port of the loopback interface.
+
+    Raises:
+        TimeoutError: nothing does after 30 s, or `given_up` says that nothing will.
+    """
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and not given_up():
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise RuntimeError(f"the service did not start:\n{log.read_text(errors='replace')}")
+    raise TimeoutError(f"nothing listens on port {port}")

@@ -37,24 +37,24 @@ def receive() -> Response:
     settings: Settings = current_app.extensions["settings"]
     archive: Archive = current_app.extensions["archive"]
 
-    facts: dict[str, object] = {}
+    facts: dict[str, object] = {"outcome": "refused"}
     try:
         body = _read_body(settings.max_body_bytes)
     except HTTPException as unreadable:
-        facts |= {"outcome": "refused", "reason": unreadable.description}
+        facts["reason"] = unreadable.description
         _log_delivery(logging.WARNING, "Webhook body refused", started, facts)
         raise
 
-    facts["bytes"] = len(body)
     header = request.headers.get("Stripe-Signature", "")
     reason = refusal(body, header, settings.webhook_secrets, settings.signature_tolerance_s)
     if reason:
-        facts |= {"outcome": "refused", "reason": reason}
+        facts |= {"reason": reason, "bytes": len(body)}
         _log_delivery(logging.WARNING, "Webhook signature verification failed", started, facts)
         return error(400, "Invalid signature")
 
     record = webhook_record(body, header, received_at)
-    facts |= {"event_id": record.id, "event_type": record.type}
+    facts = {"outcome": "archived", "event_type": record.type, "event_id": record.id}
+    facts["bytes"] = len(body)
     put_started = time.perf_counter()
     try:
         archive.put(record)
@@ -62,7 +62,7 @@ def receive() -> Response:
         facts |= {"outcome": "failed", "cause": str(failure), "archive_ms": _ms_since(put_started)}
         _log_delivery(logging.ERROR, "Failed to persist webhook", started, facts)
         return error(500, "Storage unavailable")
-    facts |= {"outcome": "archived", "archive_ms": _ms_since(put_started)}
+    facts["archive_ms"] = _ms_since(put_started)
     _log_delivery(logging.INFO, "Webhook archived", started, facts)
     return answer(200, {"received": True})
 

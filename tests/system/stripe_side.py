@@ -62,6 +62,13 @@ def get(port: int, path: str) -> Answer:
         connection.close()
 
 
+def head(*lines: str) -> bytes:
+    """The head of a request to the endpoint, with these header lines."""
+    return "\r\n".join(["POST /webhook/stripe HTTP/1.1", "Host: x", *lines, "", ""]).encode(
+        "latin-1"
+    )
+
+
 def exchange(port: int, request: bytes) -> Answer:
     """Send raw bytes, say no more, and read what comes back until the service closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:

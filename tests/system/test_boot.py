@@ -1,14 +1,16 @@
-"""How the service starts, and how it refuses to."""
+"""How the service starts, how it refuses to, and how it stops."""
 
+import http.client
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from demo.service import PROJECT, environment, free_port, procfile_command, running
-from tests.system.conftest import ROOT
-from tests.system.stripe_side import deliver, get, signature
+from demo.service import PROJECT, environment, free_port, procfile_command, running, wait_for_port
+from tests.system.conftest import ROOT, payloads
+from tests.system.stripe_side import deliver, get, head, signature
 
 LOCAL = {"STRIPE_WEBHOOK_SECRET": "whsec_first", "ARCHIVE_DIR": "archive"}
 FLASK_RUN = ["flask", "run", "--no-reload"]
@@ -104,15 +106,8 @@ def test_flask_run_serves_for_development(tmp_path: Path) -> None:
         FLASK_RUN, cwd=ROOT, env=environment(port, variables), stdout=output, stderr=output
     )
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                answer = get(port, "/health")
-                break
-            except OSError:
-                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-                time.sleep(0.1)
-        assert answer.json["status"] == "ok"
+        wait_for_port(port)
+        assert get(port, "/health").json["status"] == "ok"
         body = b'{"id": "evt_1"}'
         assert deliver(port, body).status == 200
         # in debug mode too, no request gets a page
@@ -127,3 +122,24 @@ def test_flask_run_serves_for_development(tmp_path: Path) -> None:
 def test_flask_run_is_told_to_serve_on_3001_with_reload() -> None:
     flaskenv = (PROJECT / ".flaskenv").read_text().splitlines()
     assert {"FLASK_APP=wsgi", "FLASK_DEBUG=1", "FLASK_RUN_PORT=3001"} <= set(flaskenv)
+
+
+def test_a_request_in_flight_is_finished_when_the_service_is_stopped(tmp_path: Path) -> None:
+    """Half a request is sent, then SIGTERM, then the rest."""
+    folder = tmp_path / "archive"
+    variables = LOCAL | {"ARCHIVE_DIR": str(folder), "WEB_WORKERS": "2"}
+    body = b'{"id": "evt_last"}'
+    with running(variables, tmp_path / "log") as service:
+        connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+        request = head(f"Stripe-Signature: {signature(body)}", f"Content-Length: {len(body)}")
+        connection.sendall(request + body[:5])
+        time.sleep(0.3)
+        service.process.terminate()
+        time.sleep(0.3)
+        connection.sendall(body[5:])
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert response.status == 200
+        connection.close()
+        assert service.process.wait(timeout=20) == 0
+    assert payloads(folder) == [body]

@@ -1,7 +1,6 @@
 """The running service in front of a Firehose that misbehaves: acknowledged means stored."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from demo.service import Service, free_port, running
+from demo.service import Service, free_port, running, wait_for_port
 from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
 from tests.system.conftest import SHARED, needed
 from tests.system.stripe_side import SECRET, deliver
@@ -98,16 +97,6 @@ FAULTS: list[dict[str, Any]] = [
 ]
 
 
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-
 def test_the_shared_stand_in_stored_all_that_was_acknowledged(tmp_path: Path) -> None:
     """Through every fault of a stand-in that was not written with this code in mind."""
     program = SHARED / "bench/firehose_stub.py"
@@ -117,7 +106,7 @@ def test_the_shared_stand_in_stored_all_that_was_acknowledged(tmp_path: Path) ->
     with (tmp_path / "stub.log").open("wb") as output:
         stub = subprocess.Popen(command, stdout=output)
     try:
-        wait_for(port)
+        wait_for_port(port)
         url = f"http://127.0.0.1:{port}"
         acknowledged: list[str] = []
         with running(AWS | {"AWS_ENDPOINT_URL_FIREHOSE": url}, tmp_path / "log") as service:

@@ -1,8 +1,6 @@
 """What Stripe and strangers see of the running service."""
 
-import http.client
 import shutil
-import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +17,7 @@ from tests.system.stripe_side import (
     deliver,
     exchange,
     get,
+    head,
     signature,
 )
 
@@ -106,12 +105,6 @@ def test_an_independent_signer_passes_and_with_one_byte_changed_does_not(
     for at in range(0, len(body), 97):
         changed = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
         assert deliver(service.port, changed, header).status == 400
-
-
-def head(*lines: str) -> bytes:
-    return "\r\n".join(["POST /webhook/stripe HTTP/1.1", "Host: x", *lines, "", ""]).encode(
-        "latin-1"
-    )
 
 
 def chunked(body: bytes, header: str) -> bytes:
@@ -208,22 +201,3 @@ def test_an_exception_is_nowhere_in_the_log(local: Local) -> None:
     lines = log_lines(local[0])
     assert [line for line in lines if "exception" in line] == []
     assert [line for line in lines if line["level"] in ("ERROR", "CRITICAL")] == []
-
-
-def test_a_worker_in_use_finishes_when_the_service_is_stopped(local: Local) -> None:
-    """The last of the module: half a request is sent, then SIGTERM, then the rest."""
-    service, folder = local
-    body = b'{"id": "evt_last"}'
-    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
-    request = head(f"Stripe-Signature: {signature(body)}", f"Content-Length: {len(body)}")
-    connection.sendall(request + body[:5])
-    time.sleep(0.3)
-    service.process.terminate()
-    time.sleep(0.3)
-    connection.sendall(body[5:])
-    response = http.client.HTTPResponse(connection)
-    response.begin()
-    assert response.status == 200
-    connection.close()
-    assert service.process.wait(timeout=20) == 0
-    assert payloads(folder).count(body) == 1
