@@ -24,7 +24,7 @@ run: $(BIN)/.run .env ## start the service on a local archive, on this machine o
 	@echo
 	@echo "  and the secret that it prints belongs into .env, as STRIPE_WEBHOOK_SECRET."
 	@echo
-	@PORT=$(PORT) GUNICORN_CMD_ARGS="--bind 127.0.0.1:$(PORT)" sh -c "exec $$(sed -n 's/^web: //p' Procfile)"
+	@PORT=$(PORT) GUNICORN_CMD_ARGS="--bind 127.0.0.1:$(PORT)" exec sh -c "exec $$(sed -n 's/^web: //p' Procfile)"
 
 demo: $(BIN)/.dev ## send events through the service and query the archive [EVENTS=folder]
 	@python -m demo $(if $(EVENTS),--events "$(EVENTS)")
