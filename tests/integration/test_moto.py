@@ -13,12 +13,14 @@ from moto import mock_aws
 
 from webhook_app import create_app
 from webhook_app.archive import ArchiveError
-from webhook_app.firehose import MAX_RECORD_BYTES, FirehoseArchive
+from webhook_app.firehose import FirehoseArchive
 from webhook_app.record import Record, webhook_record
 from webhook_app.sender import sign
 from webhook_app.settings import Settings
 
 BUCKET = "my-webhooks"
+# written out: a limit of AWS, not of ours
+MAX_RECORD_BYTES = 1_024_000
 REGION: Literal["eu-west-1"] = "eu-west-1"
 
 

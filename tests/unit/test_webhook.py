@@ -106,7 +106,7 @@ def test_a_chunked_body_over_the_limit_is_refused_and_not_cut(
             "/webhook/stripe",
             input_stream=BytesIO(b"x" * size),
             headers={"Stripe-Signature": sign(b"x" * cut, SECRET)},
-            environ_overrides={"wsgi.input_terminated": True},
+            environ_overrides={"CONTENT_LENGTH": "", "wsgi.input_terminated": True},
         )
         assert answer(response) == (413, {"error": "Payload too large"})
     assert archive.records == []
