@@ -22,7 +22,7 @@ AWS = {
     "AWS_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
-    "ARCHIVE_READ_TIMEOUT": "0.4",
+    "ARCHIVE_READ_TIMEOUT": "1",
     "WEB_WORKERS": "4",
 }
 FAILED = {"error": "Storage unavailable"}
@@ -82,7 +82,7 @@ def test_an_archive_that_hangs_is_answered_within_the_budget(
     took_s = time.monotonic() - started
     firehose.behaviour = "ok"
     # twice the read time-out, and the longest wait between
-    assert 0.8 < took_s < 0.8 + 1 + 1
+    assert 2 < took_s < 2 + 1 + 1
 
 
 FAULTS: list[dict[str, Any]] = [
