@@ -3,6 +3,7 @@
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
+import select
 import sys
 from pathlib import Path
 
@@ -19,11 +20,12 @@ except SettingsError as _error:
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.workers or worker_count(memory_limit_bytes())
 threads = _settings.threads
-worker_class = (
-    "webhook_app.gunicorn_workers.JsonThreadWorker"
-    if threads > 1
-    else "webhook_app.gunicorn_workers.JsonSyncWorker"
-)
+if threads > 1:
+    worker_class = "webhook_app.gunicorn_workers.JsonThreadWorker"
+elif hasattr(select, "EPOLLEXCLUSIVE"):
+    worker_class = "webhook_app.sync_worker.PatientSyncWorker"
+else:
+    worker_class = "webhook_app.gunicorn_workers.JsonSyncWorker"
 # one copy of the code and of the AWS clients, shared by all workers: 12 MB each instead of 45
 preload_app = True
 

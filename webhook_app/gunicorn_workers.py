@@ -14,24 +14,26 @@ from gunicorn.workers.gthread import ThreadWorker
 from gunicorn.workers.sync import SyncWorker
 
 # the first that fits counts
-_STATUSES: list[tuple[type[BaseException], HTTPStatus]] = [
+_STATUSES: list[tuple[type[BaseException] | tuple[type[BaseException], ...], HTTPStatus]] = [
     (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
     (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
     (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
     (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED),
     (errors.ParseException, HTTPStatus.BAD_REQUEST),
-    # how gunicorn ends a worker past its time-out: the archive has answered or failed long before
-    # that, so the worker was waiting for its client
-    (SystemExit, HTTPStatus.REQUEST_TIMEOUT),
+    # a request that did not come in in time; and how gunicorn ends a worker past its time-out: the
+    # archive has answered or failed long before that, so the worker was waiting for its client
+    ((TimeoutError, SystemExit), HTTPStatus.REQUEST_TIMEOUT),
     (BaseException, HTTPStatus.INTERNAL_SERVER_ERROR),
 ]
 
 
-class _JsonErrors:
+class JsonErrors:
+    """The answers of a worker to what stops a request outside the application."""
+
     log: Any
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer in JSON for what stopped a request outside the application."""
+        """Answer in JSON for `exc`, and log its kind."""
         status = next(status for kind, status in _STATUSES if isinstance(exc, kind))
         facts = {"outcome": "refused", "reason": type(exc).__name__, "status": status.value}
         if status is HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -49,9 +51,9 @@ class _JsonErrors:
             self.log.debug("The client was gone before its error")
 
 
-class JsonSyncWorker(_JsonErrors, SyncWorker):
-    """One request at a time in each process: the default."""
+class JsonSyncWorker(JsonErrors, SyncWorker):
+    """One request at a time in each process, where there is no epoll: on a developer's Mac."""
 
 
-class JsonThreadWorker(_JsonErrors, ThreadWorker):
+class JsonThreadWorker(JsonErrors, ThreadWorker):
     """Several requests at a time in each process, with WEB_THREADS."""

@@ -50,9 +50,9 @@ def workers_of(pid: int) -> list[str]:
 @pytest.mark.parametrize(
     ("variables", "workers", "kind"),
     [
-        ({"WEB_WORKERS": "3"}, 3, "JsonSyncWorker"),
-        ({"WEB_WORKERS": "2", "WEB_THREADS": "4"}, 2, "JsonThreadWorker"),
-        ({"WEB_CONCURRENCY": "1"}, None, "JsonSyncWorker"),
+        ({"WEB_WORKERS": "3"}, 3, "sync_worker.PatientSyncWorker"),
+        ({"WEB_WORKERS": "2", "WEB_THREADS": "4"}, 2, "gunicorn_workers.JsonThreadWorker"),
+        ({"WEB_CONCURRENCY": "1"}, None, "sync_worker.PatientSyncWorker"),
     ],
 )
 def test_the_workers_are_those_that_were_asked_for(
@@ -68,7 +68,7 @@ def test_the_workers_are_those_that_were_asked_for(
         count = len(workers_of(service.process.pid))
         # without a number of ours it is the memory that decides, not Heroku's two
         assert count == workers if workers else 2 <= count <= 64
-    assert f"webhook_app.gunicorn_workers.{kind}" in service.log.read_text()
+    assert f"webhook_app.{kind}" in service.log.read_text()
 
 
 def test_no_control_socket_is_left_open(tmp_path: Path) -> None:
