@@ -6,7 +6,7 @@ PORT ?= 3001
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test lock clean
+.PHONY: help run demo test strangers lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +34,9 @@ test: $(BIN)/.dev ## lint, types and all tests
 	ruff format --check .
 	mypy
 	pytest -n 4 --dist loadfile
+
+strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service
+	python -m bench.strangers
 
 lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hashes
 	$(LOCK) requirements.in -o requirements.txt

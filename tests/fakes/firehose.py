@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,6 +52,8 @@ class FakeFirehose:
     def __init__(self) -> None:
         self.records: list[bytes] = []
         self.calls = 0
+        self.latency_s = 0.0
+        """What it takes for an answer."""
         self.behaviour = "ok"
         """What every call gets, once `script` is used up."""
         self.script: deque[str] = deque()
@@ -105,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour = fake.script.popleft() if fake.script else fake.behaviour
         if behaviour == "ok" or behaviour.endswith("_after_store"):
             fake.records.append(base64.b64decode(request["Record"]["Data"]))
+        time.sleep(fake.latency_s)
         if behaviour.startswith("hang"):
             fake.hang()
             self.close_connection = True

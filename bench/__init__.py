@@ -1,0 +1,1 @@
+"""What the service does under pressure, measured: `python -m bench.strangers`."""
