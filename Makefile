@@ -35,8 +35,8 @@ test: $(BIN)/.dev ## lint, types and all tests
 	mypy
 	pytest -n 4 --dist loadfile
 
-strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service
-	python -m bench.strangers
+strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service [SECONDS=60]
+	python -m bench.strangers $(if $(SECONDS),--seconds $(SECONDS))
 
 lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hashes
 	$(LOCK) requirements.in -o requirements.txt

@@ -207,7 +207,7 @@ class _Reader:
                 "ARCHIVE_CONNECT_TIMEOUT, ARCHIVE_READ_TIMEOUT and ARCHIVE_ATTEMPTS",
                 f"add up to {budget_s:.1f} s at worst, and the answer must leave within "
                 f"{BUDGET_LIMIT_S:.0f} s",
-                "lower one: attempts x (connect + read) + (2^(attempts - 1) - 1) must stay below",
+                "lower one: attempts x (connect + read) + (2^(attempts - 1) - 1) stays below 10",
             )
 
     def _match(self, name: str, pattern: str, cure: str) -> str | None:

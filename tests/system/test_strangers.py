@@ -1,0 +1,92 @@
+"""The short form of `make strangers`, and what it does not show."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.strangers import HEADING, KINDS, measure
+from demo.service import running
+from tests.fakes.firehose import FakeFirehose
+from tests.system.conftest import payloads
+from tests.system.stripe_side import SECRET, deliver, get, head, signature
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "nobody"])
+def test_genuine_events_get_through(kind: str) -> None:
+    row = measure(kind, seconds=4)
+    assert row.holds, f"\n{HEADING}\n{row}"
+
+
+def local(folder: Path) -> dict[str, str]:
+    return {"STRIPE_WEBHOOK_SECRET": SECRET, "ARCHIVE_DIR": str(folder), "WEB_WORKERS": "1"}
+
+
+def test_a_late_request_is_told_so_in_json(tmp_path: Path) -> None:
+    with running(local(tmp_path / "archive"), tmp_path / "log") as service:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+            started = time.monotonic()
+            client.sendall(b"POST /webhook/stripe HTTP/1.1\r\n")
+            answer = b""
+            while chunk := client.recv(1000):
+                answer += chunk
+        took_s = time.monotonic() - started
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.endswith(b'{"error": "Request timeout"}')
+    assert 9.5 < took_s < 13
+
+
+def test_bytes_that_came_while_the_worker_was_busy_are_not_late(tmp_path: Path) -> None:
+    """One worker; half a request comes, then the worker is busy past that one's deadline."""
+    body = b'{"id": "evt_half"}'
+    aws = {
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "FIREHOSE_DELIVERY_STREAM_NAME": "events",
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "ARCHIVE_CONNECT_TIMEOUT": "0.2",
+        "ARCHIVE_READ_TIMEOUT": "4.2",
+        "WEB_WORKERS": "1",
+    }
+    with FakeFirehose().serving() as firehose:
+        variables = aws | {"AWS_ENDPOINT_URL_FIREHOSE": firehose.url}
+        with running(variables, tmp_path / "log") as service:
+            deliver(service.port, b"{}")
+            request = head(f"Stripe-Signature: {signature(body)}", f"Content-Length: {len(body)}")
+            with socket.create_connection(("127.0.0.1", service.port), timeout=30) as half:
+                half.sendall(request + body[:5])
+                time.sleep(3)
+                # 2 x 4.2 s: from 3 s to 11.4 s after the half request began
+                firehose.behaviour = "hang"
+                busy = socket.create_connection(("127.0.0.1", service.port), timeout=30)
+                busy.sendall(
+                    head(f"Stripe-Signature: {signature(b'1')}", "Content-Length: 1") + b"1"
+                )
+                time.sleep(2)
+                half.sendall(body[5:])
+                assert b" 500 " in busy.recv(1000)
+                firehose.behaviour = "ok"
+                busy.close()
+                assert b" 200 " in half.recv(1000)
+        assert body in firehose.payloads()
+
+
+def test_a_stopped_service_refuses_and_does_not_reset(tmp_path: Path) -> None:
+    """While a request in flight keeps it alive, nobody else is let in."""
+    folder, body = tmp_path / "archive", b'{"id": "evt_last"}'
+    with running(local(folder), tmp_path / "log") as service:
+        get(service.port, "/health")
+        request = head(f"Stripe-Signature: {signature(body)}", f"Content-Length: {len(body)}")
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as half:
+            half.sendall(request)
+            time.sleep(0.3)
+            service.process.terminate()
+            time.sleep(0.5)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", service.port), timeout=5)
+            half.sendall(body)
+            assert b" 200 " in half.recv(1000)
+        assert service.process.wait(timeout=10) == 0
+    assert payloads(folder) == [body]
