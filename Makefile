@@ -6,7 +6,7 @@ PORT ?= 3001
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test strangers lock clean
+.PHONY: help run demo test faults strangers lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +34,9 @@ test: $(BIN)/.dev ## lint, types and all tests
 	ruff format --check .
 	mypy
 	pytest -n 4 --dist loadfile
+
+faults: $(BIN)/.dev ## every fault of the archive and of processes against the service [SECONDS=5]
+	python -m bench.faults $(if $(SECONDS),--seconds $(SECONDS) --outage-seconds $(SECONDS))
 
 strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service [SECONDS=60]
 	python -m bench.strangers $(if $(SECONDS),--seconds $(SECONDS))

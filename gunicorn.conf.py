@@ -29,6 +29,9 @@ else:
 # one copy of the code and of the AWS clients, shared by all workers: 12 MB each instead of 45
 preload_app = True
 
+# one request a connection, with threads as with sync workers: nothing can hide behind a request
+keepalive = 0
+
 # above the archive's whole budget, which is below 10 s: no worker is ended while it waits for it
 timeout = 30
 # what is in flight finishes, and all is over before Heroku and Render kill, 30 s after SIGTERM

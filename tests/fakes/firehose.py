@@ -66,9 +66,9 @@ class FakeFirehose:
         return [json.loads(record)["payload"].encode() for record in self.records]
 
     @contextlib.contextmanager
-    def serving(self) -> Iterator["FakeFirehose"]:
-        """Serve on a free port until the block ends."""
-        server = _Server(("127.0.0.1", 0), _Handler)
+    def serving(self, port: int = 0) -> Iterator["FakeFirehose"]:
+        """Serve until the block ends, on a free port unless one is given."""
+        server = _Server(("127.0.0.1", port), _Handler)
         server.fake = self
         self.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

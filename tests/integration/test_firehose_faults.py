@@ -1,5 +1,6 @@
 """The real boto3 client against a Firehose that misbehaves, on a real socket."""
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -106,6 +107,30 @@ def test_nobody_listening_is_an_error(
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ArchiveError, match="EndpointConnectionError"):
         FirehoseArchive(firehose_settings).put(RECORD)
+
+
+def test_a_name_that_does_not_resolve_is_an_error(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", "http://firehose.invalid")
+    with pytest.raises(ArchiveError, match="EndpointConnectionError"):
+        FirehoseArchive(firehose_settings).put(RECORD)
+
+
+def test_a_connection_that_is_never_made_is_an_error_in_time(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listener whose queue is full lets no handshake finish."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        queued = socket.create_connection(address)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", f"http://127.0.0.1:{address[1]}")
+        archive = FirehoseArchive(replace(firehose_settings, connect_timeout_s=0.3))
+        started = time.monotonic()
+        with pytest.raises(ArchiveError, match="ConnectTimeoutError"):
+            archive.put(RECORD)
+        assert time.monotonic() - started < 2 * 0.3 + 1
+        queued.close()
 
 
 def test_no_credentials_is_an_error_that_says_so(

@@ -1,5 +1,6 @@
 """What Stripe and strangers see of the running service."""
 
+import random
 import shutil
 import subprocess
 import time
@@ -184,6 +185,54 @@ def test_what_is_malformed_gets_json_or_nothing(local: Local, request_bytes: byt
         assert "<" not in answer.body.decode()
     assert len(payloads(folder)) == before
     assert get(service.port, "/health").status == 200
+
+
+def mutated(request: bytes, chance: random.Random) -> bytes:
+    """The request with a few bytes changed, dropped, doubled, put in, or cut off."""
+    data = bytearray(request)
+    for _ in range(chance.randint(1, 4)):
+        at, end = sorted(chance.choices(range(len(data) + 1), k=2))
+        how = chance.randrange(5)
+        if how == 0 and at < len(data):
+            data[at] = chance.randrange(256)
+        elif how == 1:
+            del data[at : min(end, at + 20)]
+        elif how == 2:
+            data[at:at] = data[at : min(end, at + 20)]
+        elif how == 3:
+            data[at:at] = chance.choice([b"\r\n", b"\r\n\r\n", b"\n", b":", b" ", b"\x00", b"\xff"])
+        elif how == 4 and chance.random() < 0.3:
+            del data[at:]
+    return bytes(data)
+
+
+def test_thousands_of_broken_requests_get_json_or_nothing_and_kill_no_worker(local: Local) -> None:
+    service, folder = local
+    unsigned = b'{"id": "evt_fuzz"}'
+    bases = [
+        head("Stripe-Signature: t=1,v1=00", f"Content-Length: {len(unsigned)}") + unsigned,
+        chunked(unsigned, "t=1,v1=00"),
+        b"GET /health HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n",
+    ]
+    workers = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text()
+    before = len(payloads(folder))
+    # the same every time: a failure can be looked at
+    chance = random.Random(20261123)
+    requests = [mutated(chance.choice(bases), chance) for _ in range(3000)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda request: exchange(service.port, request), requests))
+    for request, answer in zip(requests, answers, strict=True):
+        if answer.status == 200:
+            assert answer.json["status"] == "ok", request
+        elif answer.status:
+            assert answer.status in {400, 404, 405, 413, 414, 417, 431, 501}, request
+            assert answer.content_type == "application/json", request
+            # the answer to HEAD has no body
+            assert not answer.body or set(answer.json) == {"error"}, request
+    assert len({answer.status for answer in answers}) >= 5
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+    assert children.read_text() == workers
+    assert len(payloads(folder)) == before
 
 
 def test_a_body_cut_short_is_never_archived(local: Local) -> None:

@@ -253,7 +253,7 @@ def test_a_request_id_is_taken_over_if_it_is_one(
     assert (facts(caplog)["request_id"] == sent) is kept
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH"]),
     path=st.sampled_from(["/webhook/stripe", "/webhook/stripe/", "/health"]) | st.text(),
