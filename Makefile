@@ -6,7 +6,7 @@ PORT ?= 3001
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test faults strangers lock clean
+.PHONY: help run demo test faults strangers audit lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +32,7 @@ demo: $(BIN)/.dev ## send events through the service and query the archive [EVEN
 test: $(BIN)/.dev ## lint, types and all tests
 	ruff check .
 	ruff format --check .
+	bandit --quiet --recursive webhook_app wsgi.py gunicorn.conf.py
 	mypy
 	pytest -n 4 --dist loadfile
 
@@ -40,6 +41,9 @@ faults: $(BIN)/.dev ## every fault of the archive and of processes against the s
 
 strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service [SECONDS=60]
 	python -m bench.strangers $(if $(SECONDS),--seconds $(SECONDS))
+
+audit: $(BIN)/.dev ## known vulnerabilities of what the service runs on; asks a public database
+	pip-audit --strict --disable-pip --require-hashes --requirement requirements.txt
 
 lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hashes
 	$(LOCK) requirements.in -o requirements.txt

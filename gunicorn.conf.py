@@ -40,7 +40,8 @@ graceful_timeout = 20
 # a way in that nobody asked for
 control_socket_disable = True
 # heartbeats go to memory: a disk that hangs would have every worker ended
-_memory = Path("/dev/shm")  # noqa: S108 - gunicorn makes its files there safely, and unlinks them
+# gunicorn makes its files there safely, and unlinks them at once
+_memory = Path("/dev/shm")  # noqa: S108 # nosec B108
 worker_tmp_dir = str(_memory) if _memory.is_dir() else None
 
 # every delivery logs a line of its own; gunicorn's lines come out in the same form

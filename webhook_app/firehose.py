@@ -4,6 +4,7 @@ The only module that speaks to AWS. Credentials, endpoints and signing are boto3
 """
 
 import gzip
+import logging
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from .version import __version__
 if TYPE_CHECKING:
     from mypy_boto3_firehose import FirehoseClient
     from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
 
 #: Of a record's data, the newline included, before base64.
 #: https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html
@@ -38,6 +41,9 @@ class FirehoseArchive:
         self._bucket = settings.archive_bucket
         self._firehose = firehose_client(settings)
         self._s3 = s3_client(settings) if settings.archive_bucket else None
+        # looked up now, so that no delivery waits for it and the operator learns of it at boot
+        if boto3.Session().get_credentials() is None:
+            log.error("No AWS credentials found: give the service a role, or AWS_ACCESS_KEY_ID")
 
     def put(self, record: Record) -> None:
         """Store the record with PutRecord, or in the bucket if it is over `MAX_RECORD_BYTES`.

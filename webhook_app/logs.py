@@ -5,13 +5,20 @@ secret or signature is ever handed to a logger; and of an exception only its typ
 raised are written, because its message may quote any of them.
 """
 
+import functools
 import json
 import logging
 import logging.config
+import os
+import socket
+import stat
+import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
+from typing import TextIO
 
 from .settings import Settings
 
@@ -19,11 +26,7 @@ from .settings import Settings
 def configuration(settings: Settings) -> dict[str, object]:
     """Return the configuration for `logging.config.dictConfig`, gunicorn's own lines included."""
     handlers: dict[str, dict[str, object]] = {
-        "stdout": {
-            "class": "logging.StreamHandler",
-            "stream": "ext://sys.stdout",
-            "formatter": settings.log_format,
-        }
+        "stdout": {"()": Stdout, "formatter": settings.log_format},
     }
     if settings.log_file:
         handlers["file"] = {
@@ -58,6 +61,42 @@ def configure(settings: Settings) -> None:
     # a log that cannot be written is no reason to refuse a webhook, nor to fill standard error
     logging.raiseExceptions = False
     logging.config.dictConfig(configuration(settings))
+
+
+class Stdout(logging.StreamHandler[TextIO]):
+    """Standard output, never waited for.
+
+    A platform's log collector that stops reading fills the pipe, and a write that blocks would
+    stop the service with it. Lines that find no room are dropped; the next that finds some says
+    how many.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+        self._dropped = 0
+        self._send: Callable[[bytes], int] | None = None
+        kind = os.fstat(1).st_mode
+        if stat.S_ISFIFO(kind):
+            # opened anew: the flag would else hold for everybody who shares the pipe
+            own = os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+            self._send = functools.partial(os.write, own)
+        elif stat.S_ISSOCK(kind):
+            shared = socket.socket(fileno=os.dup(1))
+            self._send = lambda line: shared.send(line, socket.MSG_DONTWAIT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of a record, or drop it."""
+        if self._send is None:
+            super().emit(record)
+            return
+        try:
+            if self._dropped:
+                record.facts = _facts(record) | {"lines_dropped_before": self._dropped}
+            # up to 4,096 bytes go into a pipe as a whole or not at all
+            self._send((self.format(record) + "\n").encode()[:4096])
+            self._dropped = 0
+        except OSError:
+            self._dropped += 1
 
 
 class LogFile(WatchedFileHandler):

@@ -18,8 +18,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 #: for an answer; nobody has been seen to give up sooner.
 BUDGET_LIMIT_S = 10.0
 
-#: What `.env.example` has in place of a secret. Anyone can read it, so nobody may use it.
-PLACEHOLDER_SECRET = "whsec_replace_me"  # noqa: S105 - refused, never used
+#: What `.env.example` has in place of a secret. Anyone can read it, so it is refused.
+PLACEHOLDER_SECRET = "whsec_replace_me"  # noqa: S105 # nosec B105
 
 _ARCHIVES = ("FIREHOSE_DELIVERY_STREAM_NAME", "ARCHIVE_DIR")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -134,12 +134,17 @@ def test_a_connection_that_is_never_made_is_an_error_in_time(
 
 
 def test_no_credentials_is_an_error_that_says_so(
-    firehose_settings: Settings, firehose: FakeFirehose, monkeypatch: pytest.MonkeyPatch
+    firehose_settings: Settings,
+    firehose: FakeFirehose,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    archive = FirehoseArchive(firehose_settings)
+    assert "No AWS credentials found" in caplog.text
     with pytest.raises(ArchiveError, match="Unable to locate credentials"):
-        FirehoseArchive(firehose_settings).put(RECORD)
+        archive.put(RECORD)

@@ -1,12 +1,22 @@
 """What strangers can do to the service, beside the table of `make strangers`."""
 
+import json
+import os
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from demo.service import running
+from demo.service import (
+    PROJECT,
+    environment,
+    free_port,
+    procfile_command,
+    running,
+    wait_for_port,
+)
 from tests.fakes.firehose import FakeFirehose
 from tests.system.conftest import payloads
 from tests.system.stripe_side import SECRET, deliver, get, head, signature
@@ -64,6 +74,34 @@ def test_bytes_that_came_while_the_worker_was_busy_are_not_late(tmp_path: Path) 
                 busy.close()
                 assert b" 200 " in half.recv(1000)
         assert body in firehose.payloads()
+
+
+def test_a_log_that_nobody_reads_does_not_stop_the_service(tmp_path: Path) -> None:
+    """The pipe of standard output is full after 64 KiB."""
+    reading, writing = os.pipe()
+    folder, port = tmp_path / "archive", free_port()
+    process = subprocess.Popen(
+        procfile_command(), cwd=PROJECT, env=environment(port, local(folder)), stdout=writing
+    )
+    os.close(writing)
+    try:
+        wait_for_port(port)
+        bodies = [b'{"id": "evt_%d"}' % number for number in range(400)]
+        assert {deliver(port, body).status for body in bodies} == {200}
+        with os.fdopen(reading, "rb") as log:
+            first = [json.loads(log.readline()) for _ in range(100)]
+            assert first[-1]["message"] == "Webhook archived"
+            # there is room again, and the next line says what is missing
+            assert deliver(port, b'{"id": "evt_last"}').status == 200
+            process.terminate()
+            lines = [json.loads(line) for line in log]
+        (said,) = (line for line in lines if "lines_dropped_before" in line)
+        assert said["event_id"] == "evt_last"
+        assert said["lines_dropped_before"] > 50
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+    assert len(payloads(folder)) == 401
 
 
 def test_a_stopped_service_refuses_and_does_not_reset(tmp_path: Path) -> None:
