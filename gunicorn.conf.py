@@ -3,6 +3,7 @@
 https://docs.gunicorn.org/en/stable/settings.html
 """
 
+import gc
 import select
 import sys
 from pathlib import Path
@@ -48,3 +49,14 @@ worker_tmp_dir = str(_memory) if _memory.is_dir() else None
 accesslog = None
 loglevel = _settings.log_level.lower()
 logconfig_dict = configuration(_settings)
+
+
+def when_ready(server: object) -> None:
+    """Before the first fork: keep the garbage collector off what all workers share.
+
+    Its first full run, after some 20,000 deliveries, would write into every object's header and so
+    give each worker a copy of its own: 18 MB, measured.
+    https://docs.python.org/3/library/gc.html#gc.freeze
+    """
+    gc.collect()
+    gc.freeze()
