@@ -44,7 +44,7 @@ class Row:
     p50_ms: float
     p99_ms: float
     health_ms: float
-    memory_mb: tuple[float, float]
+    memory: tuple[float, float]
 
     @property
     def holds(self) -> bool:
@@ -54,12 +54,12 @@ class Row:
             and self.p99_ms < 1000
             and self.health_ms < 1000
             # 400 half-sent requests in each worker would not take this much
-            and self.memory_mb[1] - self.memory_mb[0] < 30
+            and self.memory[1] - self.memory[0] < 30
         )
 
     def __str__(self) -> str:
         """Return the row of the table."""
-        before, after = self.memory_mb
+        before, after = self.memory
         return (
             f"{self.kind:<44} {self.acknowledged:>5} of {self.sent:<5} {self.p50_ms:>6.0f} "
             f"{self.p99_ms:>6.0f} {self.health_ms:>7.0f} {before:>7.0f} {after:>6.0f}   "
@@ -209,7 +209,8 @@ async def _siege(port: int, stranger: Stranger, seconds: int) -> tuple[list[floa
         await asyncio.gather(*strangers, return_exceptions=True)
 
 
-def _memory_mb(service: Service) -> float:
+def memory_mb(service: Service) -> float:
+    """Return what the service's processes take together (PSS)."""
     pid = service.process.pid
     workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     total_kb = 0
@@ -237,9 +238,9 @@ def measure(kind: str, seconds: int, extra: dict[str, str] | None = None) -> Row
             # each worker has worked once before memory is looked at
             asyncio.run(_siege(service.port, nobody, 2))
             firehose.records.clear()
-            before = _memory_mb(service)
+            before = memory_mb(service)
             events, healths = asyncio.run(_siege(service.port, KINDS[kind], seconds))
-            after = _memory_mb(service)
+            after = memory_mb(service)
     times = sorted(took for took in events if took is not None) or [float("inf")]
     return Row(
         kind=kind,
@@ -249,7 +250,7 @@ def measure(kind: str, seconds: int, extra: dict[str, str] | None = None) -> Row
         p50_ms=times[len(times) // 2],
         p99_ms=times[int(len(times) * 0.99)],
         health_ms=max(float("inf") if took is None else took for took in healths),
-        memory_mb=(before, after),
+        memory=(before, after),
     )
 
 

@@ -14,15 +14,15 @@ from gunicorn.workers.gthread import ThreadWorker
 from gunicorn.workers.sync import SyncWorker
 
 # the first that fits counts
-_STATUSES: list[tuple[type[BaseException] | tuple[type[BaseException], ...], HTTPStatus]] = [
+_STATUSES: list[tuple[type[BaseException], HTTPStatus]] = [
     (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
     (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
     (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
     (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED),
     (errors.ParseException, HTTPStatus.BAD_REQUEST),
-    # a request that did not come in in time; and how gunicorn ends a worker past its time-out: the
-    # archive has answered or failed long before that, so the worker was waiting for its client
-    ((TimeoutError, SystemExit), HTTPStatus.REQUEST_TIMEOUT),
+    # a request that did not come in in time
+    (TimeoutError, HTTPStatus.REQUEST_TIMEOUT),
+    # among others SystemExit, which is how gunicorn ends a worker past its time-out
     (BaseException, HTTPStatus.INTERNAL_SERVER_ERROR),
 ]
 
@@ -36,11 +36,14 @@ class JsonErrors:
         """Answer in JSON for `exc`, and log its kind."""
         status = next(status for kind, status in _STATUSES if isinstance(exc, kind))
         facts = {"outcome": "refused", "reason": type(exc).__name__, "status": status.value}
+        message = status.phrase.capitalize()
         if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-            self.log.exception("Request failed in the server", extra={"facts": facts})
+            # the application answers for itself, so it was cut short: nothing was confirmed
+            self.log.exception("Failed to persist webhook", extra={"facts": facts})
+            message = "Storage unavailable"
         else:
             self.log.warning("Malformed request refused", extra={"facts": facts})
-        body = json.dumps({"error": status.phrase.capitalize()})
+        body = json.dumps({"error": message})
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

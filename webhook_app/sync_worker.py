@@ -208,18 +208,18 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
             return False
         client.setblocking(False)
         util.close_on_exec(client)
-        self._make_room()
         incoming = Incoming(client, address, self._max_body_bytes)
         self._incoming[client.fileno()] = incoming
         self._epoll.register(client, select.EPOLLIN)
         self._advance(incoming)
+        self._make_room()
         return True
 
     def _make_room(self) -> None:
         """Give up on the longest-waiting while too many, or too many bytes, are held."""
         most_bytes = MAX_WAITING_BODIES * (self._max_body_bytes + MAX_HEAD_BYTES)
         while (
-            len(self._incoming) >= MAX_WAITING
+            len(self._incoming) > MAX_WAITING
             or sum(len(incoming.received) for incoming in self._incoming.values()) > most_bytes
         ):
             self._refuse_late(next(iter(self._incoming.values())))
@@ -236,6 +236,8 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
         else:
             if incoming.whole:
                 self._serve(incoming)
+            elif len(incoming.received) > MAX_HEAD_BYTES:
+                self._make_room()
 
     def _serve(self, incoming: Incoming) -> None:
         self._forget(incoming)
@@ -257,6 +259,9 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
         else:
             self._forget(incoming)
             incoming.client.close()
+
+    def _is_waiting(self, incoming: Incoming) -> bool:
+        return self._incoming.get(incoming.client.fileno()) is incoming
 
     def _forget(self, incoming: Incoming) -> None:
         self._epoll.unregister(incoming.client)
@@ -298,8 +303,9 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
         late = [incoming for incoming in self._incoming.values() if incoming.deadline <= now]
         for incoming in late:
             # read first, judge after: its last bytes may have come while the application worked
-            self._advance(incoming)
-            if not incoming.whole and incoming.client.fileno() in self._incoming:
+            if self._is_waiting(incoming):
+                self._advance(incoming)
+            if self._is_waiting(incoming):
                 self._refuse_late(incoming)
         for number in [number for number, (_, end) in self._lingering.items() if end <= now]:
             self._close_lingering(number)

@@ -1,14 +1,17 @@
 """What strangers can do to the service, beside the table of `make strangers`."""
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from bench.strangers import memory_mb
 from demo.service import (
     PROJECT,
     environment,
@@ -74,6 +77,22 @@ def test_bytes_that_came_while_the_worker_was_busy_are_not_late(tmp_path: Path) 
                 busy.close()
                 assert b" 200 " in half.recv(1000)
         assert body in firehose.payloads()
+
+
+def test_unfinished_bodies_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
+    """One worker holds four of the largest; forty of them begin, and none ends."""
+    with running(local(tmp_path / "archive"), tmp_path / "log") as service, ExitStack() as stack:
+        deliver(service.port, b"x" * 4_000_000)
+        before = memory_mb(service)
+        for _ in range(40):
+            client = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+            stack.enter_context(client)
+            # the longest-waiting is sent away while it is still talking
+            with contextlib.suppress(ConnectionError):
+                client.sendall(head("Content-Length: 4000001") + b"x" * 4_000_000)
+        assert deliver(service.port, b'{"id": "evt_1"}').status == 200
+        assert memory_mb(service) - before < 40
+    assert b'{"id": "evt_1"}' in payloads(tmp_path / "archive")
 
 
 def test_a_log_that_nobody_reads_does_not_stop_the_service(tmp_path: Path) -> None:
