@@ -47,8 +47,8 @@ def environment(port: int, variables: dict[str, str]) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHON_DOTENV_DISABLED": "1",
         "PORT": str(port),
-        "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
         **variables,
+        "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port} {variables.get('GUNICORN_CMD_ARGS', '')}",
     }
 
 
