@@ -54,8 +54,8 @@ logconfig_dict = configuration(_settings)
 def when_ready(server: object) -> None:
     """Before the first fork: keep the garbage collector off what all workers share.
 
-    Its first full run, after some 20,000 deliveries, would write into every object's header and so
-    give each worker a copy of its own: 18 MB, measured.
+    Its first full run, after some thousand deliveries, would write into every object's header and
+    so give each worker a copy of its own: 18 MB, measured.
     https://docs.python.org/3/library/gc.html#gc.freeze
     """
     gc.collect()
