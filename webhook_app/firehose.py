@@ -3,13 +3,18 @@
 The only module that speaks to AWS. Credentials, endpoints and signing are boto3's.
 """
 
+import functools
 import gzip
 import logging
+import os
+import threading
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .archive import ArchiveError, object_key
@@ -42,8 +47,11 @@ class FirehoseArchive:
         self._firehose = firehose_client(settings)
         self._s3 = s3_client(settings) if settings.archive_bucket else None
         # looked up now, so that no delivery waits for it and the operator learns of it at boot
-        if boto3.Session().get_credentials() is None:
+        credentials = _session().get_credentials()
+        if credentials is None:
             log.error("No AWS credentials found: give the service a role, or AWS_ACCESS_KEY_ID")
+        elif isinstance(credentials, RefreshableCredentials):
+            os.register_at_fork(after_in_child=functools.partial(_renew_ahead, credentials))
 
     def put(self, record: Record) -> None:
         """Store the record with PutRecord, or in the bucket if it is over `MAX_RECORD_BYTES`.
@@ -86,10 +94,37 @@ class FirehoseArchive:
             raise ArchiveError("PutObject: the answer has no ETag")
 
 
+def _renew_ahead(credentials: RefreshableCredentials) -> None:
+    """Renew the credentials of a role in a thread of this process, before they expire.
+
+    botocore would do it inside a delivery, which then waits for the platform's metadata service: a
+    few milliseconds, or 8 s where that hangs. While one thread renews, botocore lets the others go
+    on with what they have; that is from 15 minutes before the end to 10.
+    """
+
+    def renew() -> None:
+        while True:
+            try:
+                credentials.get_frozen_credentials()
+                time.sleep(0.2 if credentials.refresh_needed() else 1)
+            except Exception:
+                log.exception("AWS credentials could not be renewed")
+                time.sleep(1)
+
+    threading.Thread(target=renew, name="credentials", daemon=True).start()
+
+
+@cache
+def _session() -> boto3.Session:
+    return boto3.Session()
+
+
 @cache
 def firehose_client(settings: Settings) -> "FirehoseClient":
     """Return the process's one Firehose client; it connects when it is first used."""
-    client = boto3.client("firehose", region_name=settings.aws_region, config=_config(settings))
+    client = _session().client(
+        "firehose", region_name=settings.aws_region, config=_config(settings)
+    )
     client.meta.events.register_first("needs-retry.firehose.PutRecord", _ignore_retry_after)
     return client
 
@@ -97,7 +132,7 @@ def firehose_client(settings: Settings) -> "FirehoseClient":
 @cache
 def s3_client(settings: Settings) -> "S3Client":
     """Return the process's one S3 client; it connects when it is first used."""
-    client = boto3.client("s3", region_name=settings.aws_region, config=_config(settings))
+    client = _session().client("s3", region_name=settings.aws_region, config=_config(settings))
     client.meta.events.register_first("needs-retry.s3.PutObject", _ignore_retry_after)
     return client
 

@@ -8,11 +8,10 @@ from webhook_app import firehose
 @pytest.fixture(autouse=True)
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Credentials that open nothing, and clients that belong to one test only."""
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    for client in (firehose.firehose_client, firehose.s3_client):
+    for client in (firehose.firehose_client, firehose.s3_client, firehose._session):
         client.cache_clear()
     yield
-    for client in (firehose.firehose_client, firehose.s3_client):
+    for client in (firehose.firehose_client, firehose.s3_client, firehose._session):
         client.cache_clear()

@@ -123,6 +123,18 @@ def test_a_log_that_nobody_reads_does_not_stop_the_service(tmp_path: Path) -> No
     assert len(payloads(folder)) == 401
 
 
+def test_a_client_that_is_refused_while_it_talks_is_not_reset(tmp_path: Path) -> None:
+    """Not every system's sockets still give out an answer behind which a reset has come."""
+    with running(local(tmp_path / "archive"), tmp_path / "log") as service, ExitStack() as stack:
+        client = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+        stack.enter_context(client)
+        client.sendall(head("Content-Length: 5000000"))
+        for _ in range(4):
+            client.sendall(b"x" * 10_000)
+            time.sleep(0.1)
+        assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_stopped_service_refuses_and_does_not_reset(tmp_path: Path) -> None:
     """While a request in flight keeps it alive, nobody else is let in."""
     folder, body = tmp_path / "archive", b'{"id": "evt_last"}'
