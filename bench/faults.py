@@ -6,8 +6,6 @@ archive holds. It prints a table and fails unless every row kept the promise.
 """
 
 import contextlib
-import hashlib
-import hmac
 import http.client
 import itertools
 import json
@@ -28,6 +26,7 @@ import click
 from demo import archive
 from demo.service import Service, running
 from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
+from tests.system.stripe_side import signature
 
 SECRET = "whsec_faults"  # noqa: S105 - of a service that lives for this run
 SENDERS = 4
@@ -200,16 +199,12 @@ PROCESS_FAULTS: dict[str, Fault] = {
 FAULTS = FIREHOSE_FAULTS | LOCAL_FAULTS | PROCESS_FAULTS
 
 
-def _signature(body: bytes) -> str:
-    stamp = int(time.time())
-    mac = hmac.new(SECRET.encode(), b"%d." % stamp + body, hashlib.sha256).hexdigest()
-    return f"t={stamp},v1={mac}"
-
-
 def _deliver(port: int, body: bytes) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("POST", "/webhook/stripe", body, {"Stripe-Signature": _signature(body)})
+        connection.request(
+            "POST", "/webhook/stripe", body, {"Stripe-Signature": signature(body, SECRET)}
+        )
         return connection.getresponse().status
     except ConnectionRefusedError:
         return REFUSED

@@ -8,8 +8,6 @@ the 99th percentile and /health stayed under a second, and memory stayed flat.
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import itertools
 import json
 import sys
@@ -23,6 +21,7 @@ import click
 
 from demo.service import Service, running
 from tests.fakes.firehose import FakeFirehose
+from tests.system.stripe_side import head, signature
 
 SECRET = "whsec_strangers"  # noqa: S105 - of a service that lives for this run
 EVENTS_A_SECOND = 20
@@ -160,10 +159,8 @@ async def _exchange(port: int, request: bytes) -> int:
 
 
 def _signed(body: bytes) -> bytes:
-    stamp = int(time.time())
-    mac = hmac.new(SECRET.encode(), b"%d." % stamp + body, hashlib.sha256).hexdigest()
-    head = f"POST /webhook/stripe HTTP/1.1\r\nHost: x\r\nStripe-Signature: t={stamp},v1={mac}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    lines = [f"Stripe-Signature: {signature(body, SECRET)}", f"Content-Length: {len(body)}"]
+    return head(*lines) + body
 
 
 async def _timed(port: int, request: bytes) -> float | None:
