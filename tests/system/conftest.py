@@ -29,6 +29,11 @@ def log_lines(service: Service) -> list[dict[str, Any]]:
     return [json.loads(line) for line in service.log.read_text().splitlines()]
 
 
+def deliveries(service: Service) -> list[dict[str, Any]]:
+    """The lines on deliveries, without those that gunicorn puts in between."""
+    return [line for line in log_lines(service) if line["logger"] == "webhook_app.webhook"]
+
+
 def payloads(folder: Path) -> list[bytes]:
     """The bodies in a local archive."""
     return [record["payload"].encode() for record in archive.records(folder)]

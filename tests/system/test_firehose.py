@@ -13,7 +13,7 @@ import pytest
 
 from demo.service import Service, free_port, running, wait_for_port
 from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
-from tests.system.conftest import SHARED, needed
+from tests.system.conftest import SHARED, deliveries, needed
 from tests.system.stripe_side import SECRET, deliver
 
 AWS = {
@@ -54,7 +54,7 @@ def test_nothing_is_acknowledged_that_is_not_stored(
         assert body in firehose.payloads()
     else:
         assert (answer.status, answer.json) == (500, FAILED)
-        line = json.loads(service.log.read_text().splitlines()[-1])
+        line = deliveries(service)[-1]
         assert line["message"] == "Failed to persist webhook"
         assert line["event_id"] == f"evt_{behaviour}"
         assert line["cause"].startswith("PutRecord: ")
@@ -69,7 +69,7 @@ def test_an_oversize_event_without_a_bucket_stays_with_stripe(
     before = firehose.calls
     answer = deliver(service.port, b'{"x": "' + b"y" * 1_024_000 + b'"}')
     assert (answer.status, answer.json) == (500, FAILED)
-    assert "set ARCHIVE_BUCKET" in service.log.read_text().splitlines()[-1]
+    assert "set ARCHIVE_BUCKET" in deliveries(service)[-1]["cause"]
     assert firehose.calls == before
 
 

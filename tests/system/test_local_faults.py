@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from demo.service import Service, running
-from tests.system.conftest import needed, payloads
+from tests.system.conftest import deliveries, needed, payloads
 from tests.system.stripe_side import SECRET, deliver
 
 FAILED = {"error": "Storage unavailable"}
@@ -25,9 +25,9 @@ def variables(folder: Path) -> dict[str, str]:
 def assert_refused(service: Service, cause: str) -> None:
     answer = deliver(service.port, b'{"id": "evt_refused"}')
     assert (answer.status, answer.json) == (500, FAILED)
-    line = service.log.read_text().splitlines()[-1]
-    assert "Failed to persist webhook" in line
-    assert cause in line
+    line = deliveries(service)[-1]
+    assert line["message"] == "Failed to persist webhook"
+    assert cause in line["cause"]
 
 
 def test_a_read_only_folder_is_a_500_and_heals(tmp_path: Path) -> None:

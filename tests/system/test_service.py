@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo.service import Service
-from tests.system.conftest import ROOT, log_lines, needed, payloads
+from tests.system.conftest import ROOT, deliveries, log_lines, needed, payloads
 from tests.system.stripe_side import (
     OTHER_SECRET,
     SECRET,
@@ -75,7 +75,7 @@ def test_a_delivery_is_one_line_in_the_log_without_a_word_of_it(local: Local) ->
     header = signature(body)
     deliver(service.port, body, header)
     deliver(service.port, body, header.replace("v1=", "v1=0"))
-    good, bad = log_lines(service)[-2:]
+    good, bad = deliveries(service)[-2:]
     assert (good["message"], good["event_id"]) == ("Webhook archived", "evt_log")
     assert "signature verification failed" in bad["message"]
     assert bad["reason"] == "no matching signature"
