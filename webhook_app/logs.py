@@ -93,7 +93,7 @@ class Stdout(logging.StreamHandler[TextIO]):
             if self._dropped:
                 record.facts = _facts(record) | {"lines_dropped_before": self._dropped}
             # up to 4,096 bytes go into a pipe as a whole or not at all
-            self._send((self.format(record) + "\n").encode()[:4096])
+            self._send(self.format(record).encode()[:4095] + b"\n")
             self._dropped = 0
         except OSError:
             self._dropped += 1
