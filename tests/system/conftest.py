@@ -1,7 +1,6 @@
 """A real gunicorn, started from the Procfile; nothing here imports the package."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,6 @@ from tests.system.stripe_side import SECRETS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = ROOT.parent / "shared"
-
-
-def needed(what: str, present: object) -> None:
-    """Skip a test for want of something, or fail where everything has to be there, as in CI."""
-    if not present:
-        if os.environ.get("REQUIRE_ALL"):
-            pytest.fail(f"{what} is missing, and with REQUIRE_ALL nothing may be")
-        pytest.skip(f"{what} is missing")
 
 
 def log_lines(service: Service) -> list[dict[str, Any]]:

@@ -55,19 +55,6 @@ def test_the_table_of_variables_is_that_of_the_settings() -> None:
     assert documented == read - {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
-def test_every_file_that_the_documents_name_is_there() -> None:
-    for document in (ROOT / "README.md", ROOT / "docs/ARCHITECTURE.md"):
-        text = document.read_text()
-        targets = re.findall(r"\]\(([^)#:]+)\)", text)
-        named = re.findall(r"`((?:[\w.]+/)+[\w.]*|[\w.]+\.(?:py|txt|sql|md))`", text)
-        for target in targets:
-            assert (document.parent / target).exists(), target
-        for name in named:
-            made_by_use = name in {"webhooks/"}
-            places = (ROOT / name, ROOT / "webhook_app" / name)
-            assert made_by_use or any(place.exists() for place in places), name
-
-
 def test_the_example_of_a_dotenv_cannot_be_used_as_it_is(tmp_path: Path) -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))

@@ -13,7 +13,8 @@ import pytest
 
 from demo.service import Service, free_port, running, wait_for_port
 from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
-from tests.system.conftest import SHARED, deliveries, needed
+from tests.needs import needed
+from tests.system.conftest import SHARED, deliveries
 from tests.system.stripe_side import SECRET, deliver
 
 AWS = {

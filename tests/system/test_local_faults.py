@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from demo.service import Service, running
-from tests.system.conftest import deliveries, needed, payloads
+from tests.needs import needed
+from tests.system.conftest import deliveries, payloads
 from tests.system.stripe_side import SECRET, deliver
 
 FAILED = {"error": "Storage unavailable"}

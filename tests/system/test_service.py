@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from demo.service import Service
-from tests.system.conftest import ROOT, deliveries, log_lines, needed, payloads
+from tests.needs import needed
+from tests.system.conftest import ROOT, deliveries, log_lines, payloads
 from tests.system.stripe_side import (
     OTHER_SECRET,
     SECRET,

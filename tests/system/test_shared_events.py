@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from demo.service import running
-from tests.system.conftest import SHARED, needed, payloads
+from tests.needs import needed
+from tests.system.conftest import SHARED, payloads
 from tests.system.stripe_side import SECRET, deliver
 
 
