@@ -6,7 +6,7 @@ PORT ?= 3001
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test faults strangers audit lock clean
+.PHONY: help run demo test faults strangers template audit lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,6 +41,9 @@ faults: $(BIN)/.dev ## every fault of the archive and of processes against the s
 
 strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service [SECONDS=60]
 	python -m bench.strangers $(if $(SECONDS),--seconds $(SECONDS))
+
+template: $(BIN)/.dev ## write the queries of deploy/athena into the CloudFormation template
+	python -m deploy.template
 
 audit: $(BIN)/.dev ## known vulnerabilities of what the service runs on; asks a public database
 	pip-audit --strict --disable-pip --require-hashes --requirement requirements.txt

@@ -2,7 +2,9 @@
 -- storage.location.template, then run it in Athena, in the database stripe_analytics.
 --
 -- Partitions are projected from the dates in the path: no crawler, no MSCK REPAIR, and a query
--- with year, month and day reads those folders only.
+-- with year, month and day reads those folders only. The years end at NOW because a query that names
+-- no year makes Athena list every projected day in S3: 372 a year up to today, but tens of thousands
+-- of LIST requests up to some far year, and a near one would hide data once it has passed.
 CREATE EXTERNAL TABLE IF NOT EXISTS stripe_analytics.stripe_webhooks (
   `received_at` string COMMENT 'arrival, UTC, ISO 8601 with microseconds and Z',
   `id` string COMMENT 'event id, evt_...; can occur more than once',
@@ -25,9 +27,11 @@ STORED AS
 LOCATION 's3://your-company-stripe-webhooks/webhooks/'
 TBLPROPERTIES (
   'projection.enabled' = 'true',
-  'projection.year.type' = 'integer',
-  'projection.year.range' = '2020,2099',
-  'projection.year.digits' = '4',
+  'projection.year.type' = 'date',
+  'projection.year.format' = 'yyyy',
+  'projection.year.range' = '2025,NOW',
+  'projection.year.interval' = '1',
+  'projection.year.interval.unit' = 'YEARS',
   'projection.month.type' = 'integer',
   'projection.month.range' = '1,12',
   'projection.month.digits' = '2',

@@ -1,0 +1,1 @@
+"""The infrastructure: linted, compared and looked through, without AWS."""

@@ -1,0 +1,109 @@
+"""The application's policy against the calls that the service really makes."""
+
+import fnmatch
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from moto import mock_aws
+
+from webhook_app import create_app, firehose
+from webhook_app.record import webhook_record
+from webhook_app.sender import sign
+from webhook_app.settings import Settings
+
+from .checks import permissions
+from .normal import ACCOUNT, PARTITION, REGION, World
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """Every call of any AWS client, as the action that IAM knows and its parameters."""
+    made: list[tuple[str, dict[str, Any]]] = []
+    send = BaseClient._make_api_call  # type: ignore[attr-defined] # botocore's one way out
+
+    def recording(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        made.append((f"{client.meta.service_model.signing_name}:{operation}", parameters))
+        return send(client, operation, parameters)
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    for cached in (firehose.firehose_client, firehose.s3_client, firehose._session):
+        cached.cache_clear()
+    with mock_aws():
+        monkeypatch.setattr(BaseClient, "_make_api_call", recording)
+        yield made
+    for cached in (firehose.firehose_client, firehose.s3_client, firehose._session):
+        cached.cache_clear()
+
+
+def resource(action: str, parameters: dict[str, Any]) -> str:
+    """The resource that IAM would be asked about."""
+    if action.startswith("firehose:"):
+        name = parameters["DeliveryStreamName"]
+        return f"arn:{PARTITION}:firehose:{REGION}:{ACCOUNT}:deliverystream/{name}"
+    return f"arn:{PARTITION}:s3:::{parameters['Bucket']}/{parameters['Key']}"
+
+
+def test_the_policy_allows_what_the_service_does_and_nothing_more(
+    by_cloudformation: World,
+    settings: Settings,
+    calls: list[tuple[str, dict[str, Any]]],
+) -> None:
+    told = by_cloudformation["environment"]
+    settings = replace(
+        settings,
+        archive_dir=None,
+        aws_region=told["AWS_REGION"],
+        stream_name=told["FIREHOSE_DELIVERY_STREAM_NAME"],
+        archive_bucket=told["ARCHIVE_BUCKET"],
+        max_body_bytes=4_194_304,
+    )
+    boto3.client("s3", REGION).create_bucket(Bucket=settings.archive_bucket or "")
+    boto3.client("firehose", REGION).create_delivery_stream(
+        DeliveryStreamName=settings.stream_name or "",
+        ExtendedS3DestinationConfiguration={
+            "RoleARN": f"arn:{PARTITION}:iam::{ACCOUNT}:role/firehose",
+            "BucketARN": f"arn:{PARTITION}:s3:::{settings.archive_bucket}",
+        },
+    )
+    calls.clear()
+
+    # the whole life of the service: boot, an event, one too large for Firehose, a stranger, health
+    client = create_app(settings).test_client()
+    for body in (b'{"id": "evt_1"}', b"x" * 1_024_000):
+        headers = {"Stripe-Signature": sign(body, settings.webhook_secrets[0])}
+        assert client.post("/webhook/stripe", data=body, headers=headers).status_code == 200
+    assert client.post("/webhook/stripe", data=b"{}").status_code == 400
+    assert client.get("/health").status_code == 200
+
+    allowed = permissions(by_cloudformation["application_policy"]["statements"])
+    asked = [(action, resource(action, parameters)) for action, parameters in calls]
+    used = {
+        (action, pattern)
+        for action, pattern in allowed
+        for asked_action, asked_resource in asked
+        if action == asked_action and fnmatch.fnmatchcase(asked_resource, pattern)
+    }
+    refused = [
+        (action, name)
+        for action, name in asked
+        if not any(
+            action == allowed_action and fnmatch.fnmatchcase(name, pattern)
+            for allowed_action, pattern in allowed
+        )
+    ]
+    assert len(asked) == 2
+    assert refused == []
+    assert allowed - used == set()
+
+
+def test_an_oversize_event_of_any_day_goes_where_the_policy_allows() -> None:
+    from webhook_app.archive import object_key
+
+    record = webhook_record(b"{}", "t=1,v1=a", datetime(2031, 1, 2, tzinfo=UTC))
+    assert object_key(record).startswith("webhooks/")
