@@ -1,0 +1,116 @@
+"""OPERATIONS.md: its signs are those that the service gives, and its recipes work."""
+
+import gzip
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import botocore.exceptions
+import pytest
+
+from demo import archive
+from demo.service import PROJECT, running
+from tests.infrastructure import cloudformation
+from tests.infrastructure.conftest import CHOICES
+from tests.system.conftest import log_lines
+from tests.system.stripe_side import SECRET, deliver
+from webhook_app.signature import Refusal
+
+from .test_names import commands
+from .test_setup import rows
+
+OPERATIONS = PROJECT / "docs/OPERATIONS.md"
+CODE = "\n".join(path.read_text() for path in (PROJECT / "webhook_app").glob("*.py"))
+
+
+def quoted(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_every_log_message_is_one_and_none_is_left_out() -> None:
+    told = {quoted(row[0])[0]: row[1] for row in rows(OPERATIONS, "The log")}
+    for message in told:
+        assert f'"{message}"' in CODE, message
+    logged = re.findall(
+        r'(?:log\.(?:warning|error|exception)\(|logging\.(?:ERROR|WARNING|INFO),)\s*"([^"]+)"', CODE
+    )
+    assert set(logged) - set(told) <= {"The client was gone before its error"}
+
+
+def test_every_reason_of_a_refusal_has_its_cure() -> None:
+    told = {reason for row in rows(OPERATIONS, "Signature failures") for reason in quoted(row[0])}
+    assert told == set(Refusal)
+
+
+def test_every_cause_of_a_500_is_one() -> None:
+    for row in rows(OPERATIONS, "500s"):
+        for cause in quoted(row[0]):
+            call, _, error = cause.partition(": ")
+            name = error or call
+            if name.endswith("Error"):
+                assert hasattr(botocore.exceptions, name), name
+            elif re.fullmatch(r"\w+Exception", name):
+                assert name in faults(), name
+            elif "…" not in name:
+                assert name in CODE, name
+
+
+def faults() -> set[str]:
+    """The errors of AWS that the tests of the archive go through, and those of signing."""
+    tried = (PROJECT / "tests/fakes/firehose.py").read_text() + (
+        PROJECT / "bench/faults.py"
+    ).read_text()
+    return set(re.findall(r"\w+Exception", tried)) | {"InvalidSignatureException"}
+
+
+def test_the_alarms_ring_when_the_table_says(request: pytest.FixtureRequest) -> None:
+    parameters, _ = CHOICES["defaults"]
+    world = cloudformation.world(cloudformation.TEMPLATE.read_text(), **parameters, SilenceHours=6)
+    table = {quoted(row[0])[0]: row[1] for row in rows(OPERATIONS, "The alarms")}
+    assert set(table) == set(world["alarms"])
+    for name, when in table.items():
+        alarm = world["alarms"][name]
+        (metric,) = (query["metric"][1] for query in alarm["queries"] if "metric" in query)
+        comparison, threshold = alarm["rings_when"]
+        word = "below" if comparison.startswith("Less") else "over"
+        assert metric in when
+        assert word in when
+        assert f"{threshold:g}" in when
+    # what an alarm's mail tells to read is there
+    headings = re.findall(r"^## (.*)$", OPERATIONS.read_text(), re.MULTILINE)
+    for alarm in world["alarms"].values():
+        assert alarm["description"].rstrip(".").split("docs/OPERATIONS.md, ")[1] in headings
+
+
+def test_the_line_that_is_shown_has_the_fields_of_the_log(tmp_path: Path) -> None:
+    shown = re.search(r"^```json\n(.*)\n```$", OPERATIONS.read_text(), re.MULTILINE)
+    assert shown
+    variables = {"STRIPE_WEBHOOK_SECRET": SECRET, "ARCHIVE_DIR": str(tmp_path / "archive")}
+    with running({**variables, "WEB_WORKERS": "1"}, tmp_path / "log") as service:
+        assert deliver(service.port, b'{"id": "evt_1"}').status == 200
+        lines = [line for line in log_lines(service) if line["message"] == "Webhook archived"]
+    assert set(json.loads(shown[1])) == set(lines[0])
+
+
+def test_a_customers_lines_are_taken_out_and_the_others_stay(tmp_path: Path) -> None:
+    variables = {"STRIPE_WEBHOOK_SECRET": SECRET, "ARCHIVE_DIR": str(tmp_path / "archive")}
+    with running({**variables, "WEB_WORKERS": "1"}, tmp_path / "log") as service:
+        for customer in ("cus_replace_me", "cus_other", "cus_replace_me", "cus_third"):
+            body = f'{{\n  "customer": "{customer}"\n}}'.encode()
+            assert deliver(service.port, body).status == 200
+    # as Firehose would have put them: one object, a line each
+    lines = [gzip.decompress(p.read_bytes()) for p in (tmp_path / "archive").rglob("*.json.gz")]
+    (tmp_path / "object.json.gz").write_bytes(gzip.compress(b"".join(sorted(lines))))
+
+    (recipe,) = (line for line in commands(OPERATIONS) if line.startswith("gunzip"))
+    subprocess.run(["bash", "-o", "pipefail", "-c", recipe], cwd=tmp_path, check=True, timeout=20)
+
+    (tmp_path / "object.json.gz").unlink()
+    rest = tmp_path / "rest" / "rest.json.gz"
+    rest.parent.mkdir()
+    (tmp_path / "rest.json.gz").rename(rest)
+    kept = [record["payload"] for record in archive.records(rest.parent)]
+    assert sorted(kept) == sorted(
+        f'{{\n  "customer": "{customer}"\n}}' for customer in ("cus_other", "cus_third")
+    )
