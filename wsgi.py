@@ -2,12 +2,19 @@
 
 import sys
 
-from webhook_app import create_app, logs
+from flask import Flask
+
+from webhook_app import commands, create_app, logs
 from webhook_app.settings import Settings, SettingsError
 
-try:
-    settings = Settings.from_environ()
-except SettingsError as error:
-    sys.exit(str(error))
-logs.configure(settings)
-app = create_app(settings)
+
+def _service() -> Flask:
+    try:
+        settings = Settings.from_environ()
+    except SettingsError as error:
+        sys.exit(str(error))
+    logs.configure(settings)
+    return create_app(settings)
+
+
+app = commands.doctors_app() or _service()

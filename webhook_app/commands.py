@@ -1,12 +1,18 @@
-"""What `flask` can do beside serving: `flask send-event` delivers a signed event by hand."""
+"""What `flask` can do beside serving.
+
+`flask send-event` delivers a signed event by hand; `flask doctor` looks for what would keep the
+next one from being archived.
+"""
 
 import http.client
+import sys
 from typing import BinaryIO
 
 import click
-from flask import current_app
+from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+from .doctor import examine, verdict
 from .sender import deliver, sign
 from .settings import Settings
 
@@ -16,14 +22,14 @@ from .settings import Settings
 @click.option("--url", help="Where to; by default this service's own endpoint on this machine.")
 @with_appcontext
 def send_event(file: BinaryIO, url: str | None) -> None:
-    r"""Sign FILE, a JSON event (- for standard input), and deliver it as Stripe would.
+    """Sign FILE, a JSON event (- for standard input), and deliver it as Stripe would.
 
     It is signed with the first secret of STRIPE_WEBHOOK_SECRET and sent byte for byte.
 
     \b
     Example:
         flask send-event demo/events/invoice.paid.json
-    """
+    """  # noqa: D301 - click wants the character itself
     settings: Settings = current_app.extensions["settings"]
     url = url or f"http://localhost:{settings.port}/webhook/stripe"
     body = file.read()
@@ -37,3 +43,43 @@ def send_event(file: BinaryIO, url: str | None) -> None:
     click.echo(f"{delivered.status} {delivered.body}  ({delivered.milliseconds:.0f} ms)")
     if delivered.status != http.client.OK:
         raise click.exceptions.Exit(1)
+
+
+@click.command("doctor")
+def doctor() -> None:
+    """Check the configuration, the archive and all between, and name the cure of each fault.
+
+    Sends no event and changes nothing. With Firehose it asks AWS, for 20 seconds at most.
+
+    \b
+    The exit status says how it ended:
+        0  all fine
+        1  at least one fault
+        2  no fault, but something could not be told from here
+
+    \b
+    Example, for a release that goes on unless there is a fault:
+        flask doctor || [ $? -eq 2 ]
+    """  # noqa: D301 - click wants the character itself
+    findings = []
+    for finding in examine():
+        click.echo(finding)
+        findings.append(finding)
+    last_line, status = verdict(findings)
+    click.echo(f"\n{last_line}")
+    raise click.exceptions.Exit(status)
+
+
+def doctors_app() -> Flask | None:
+    """Return an application with `flask doctor` alone if that is what was called, else None.
+
+    `flask` looks for a command in the application, and with a configuration that the service
+    refuses there would be none: the doctor has to come up all the same.
+    """
+    words = (word for word in sys.argv[1:] if not word.startswith("-"))
+    in_flask = click.get_current_context(silent=True) is not None
+    if not in_flask or next(words, None) != doctor.name:
+        return None
+    app = Flask(__name__, static_folder=None)
+    app.cli.add_command(doctor)
+    return app

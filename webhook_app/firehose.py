@@ -1,6 +1,7 @@
 """The archive in AWS: Kinesis Data Firehose, and S3 for what is too large for one record.
 
-The only module that speaks to AWS. Credentials, endpoints and signing are boto3's.
+The only module through which deliveries speak to AWS; the doctor asks its questions with clients
+of its own. Credentials, endpoints and signing are boto3's.
 """
 
 import functools

@@ -1,0 +1,376 @@
+"""The doctor over real boto3 clients: to moto, and to an AWS that says no or nothing."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal
+
+import boto3
+import pytest
+from flask.testing import FlaskCliRunner
+from moto import mock_aws
+
+from demo.service import free_port
+from tests.fakes.aws import (
+    ARN,
+    FakeAws,
+    Reply,
+    described,
+    description,
+    firehose_error,
+    sts_error,
+)
+from webhook_app import doctor_aws
+from webhook_app.doctor import verdict
+from webhook_app.doctor_aws import PREFIX, examine
+from webhook_app.finding import Finding, Mark
+from webhook_app.settings import Settings
+
+BUCKET = "my-webhooks"
+REGION: Literal["eu-west-1"] = "eu-west-1"
+
+
+@pytest.fixture
+def settings(firehose_settings: Settings) -> Settings:
+    return replace(firehose_settings, aws_region=REGION, archive_bucket=BUCKET)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+    with FakeAws().serving() as fake:
+        for name, value in fake.variables().items():
+            monkeypatch.setenv(name, value)
+        yield fake
+
+
+def found(settings: Settings) -> dict[str, Finding]:
+    """The findings by their check, each of which has one."""
+    findings = list(examine(settings))
+    by_check = {finding.check: finding for finding in findings}
+    assert len(by_check) == len(findings)
+    return by_check
+
+
+def marks(findings: dict[str, Finding]) -> dict[str, str]:
+    return {check: finding.mark.value for check, finding in findings.items()}
+
+
+ALL_FINE = dict.fromkeys(
+    ["credentials", "region", "identity", "stream", "layout", "bucket", "clock"], "ok"
+)
+
+
+def test_moto_with_the_streams_right_properties_is_all_fine(settings: Settings) -> None:
+    with mock_aws():
+        boto3.client("s3", REGION).create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        boto3.client("firehose", REGION).create_delivery_stream(
+            DeliveryStreamName="events",
+            ExtendedS3DestinationConfiguration={
+                "RoleARN": "arn:aws:iam::123456789012:role/firehose",
+                "BucketARN": f"arn:aws:s3:::{BUCKET}",
+                "Prefix": PREFIX,
+                "ErrorOutputPrefix": "errors/",
+                "CompressionFormat": "GZIP",
+                "FileExtension": ".json.gz",
+                "CustomTimeZone": "UTC",
+            },
+        )
+        assert marks(found(settings)) == ALL_FINE
+        nowhere = found(replace(settings, stream_name="nowhere", archive_bucket="nowhere"))
+    assert nowhere["stream"].mark is Mark.FAULT
+    assert "there is no nowhere in eu-west-1" in nowhere["stream"].found
+    assert "FIREHOSE_DELIVERY_STREAM_NAME and AWS_REGION" in nowhere["stream"].cure
+    assert nowhere["bucket"].mark is Mark.FAULT
+    assert nowhere["bucket"].found == "there is no bucket nowhere"
+
+
+def test_all_is_fine_and_said_who_we_are(fake: FakeAws, settings: Settings) -> None:
+    findings = found(settings)
+    assert marks(findings) == ALL_FINE
+    assert findings["credentials"].found == "found, from: env"
+    assert findings["region"].found == f"eu-west-1, at {fake.url}"
+    assert ARN in findings["identity"].found
+    assert verdict(findings.values())[1] == 0
+
+
+def test_the_applications_own_policy_is_no_fault(fake: FakeAws, settings: Settings) -> None:
+    """It may put records and objects, and look at neither the stream nor the bucket."""
+    fake.firehose = firehose_error("AccessDeniedException")
+    fake.s3 = Reply(403)
+    findings = found(settings)
+    assert marks(findings) == {
+        "credentials": "ok",
+        "region": "ok",
+        "identity": "ok",
+        "stream": "?",
+        "bucket": "?",
+        "clock": "ok",
+    }
+    for check in ("stream", "bucket"):
+        assert "no permission to look, which is normal" in findings[check].found
+        assert "allow" in findings[check].cure
+    assert verdict(findings.values())[1] == 2
+
+
+@pytest.mark.parametrize(
+    "code", ["InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidSignature"]
+)
+def test_credentials_that_aws_refuses_are_a_fault(
+    fake: FakeAws, settings: Settings, code: str
+) -> None:
+    fake.sts = sts_error(code)
+    fake.firehose = firehose_error("UnrecognizedClientException")
+    findings = found(settings)
+    assert findings["identity"].mark is Mark.FAULT
+    assert findings["identity"].found == f"AWS refuses the credentials: {code}"
+    assert findings["stream"].mark is Mark.FAULT
+    assert verdict(findings.values())[1] == 1
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "RegionDisabledException", "Throttling"])
+def test_an_sts_that_says_something_else_tells_nothing(
+    fake: FakeAws, settings: Settings, code: str
+) -> None:
+    fake.sts = sts_error(code)
+    told = found(settings)["identity"]
+    assert told.mark is Mark.UNKNOWN
+    assert told.found == f"{fake.url} answers {code}"
+
+
+@pytest.mark.parametrize("status", ["CREATING", "DELETING", "CREATING_FAILED", "DELETING_FAILED"])
+def test_a_stream_that_takes_no_records_is_a_fault(
+    fake: FakeAws, settings: Settings, status: str
+) -> None:
+    fake.firehose = described(description(DeliveryStreamStatus=status))
+    told = found(settings)["stream"]
+    assert told.mark is Mark.FAULT
+    assert f"events in eu-west-1 is {status}" in told.found
+    assert ("wait a minute" in told.cure) is (status == "CREATING")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"CompressionFormat": "UNCOMPRESSED"}, "CompressionFormat is 'UNCOMPRESSED'"),
+        ({"FileExtension": ".gz"}, "FileExtension is '.gz'"),
+        ({"FileExtension": None}, "FileExtension is None"),
+        ({"Prefix": "webhooks/"}, "Prefix is 'webhooks/'"),
+        ({"Prefix": PREFIX.removesuffix("/")}, "Prefix is 'webhooks/year="),
+        ({"CustomTimeZone": "Europe/Berlin"}, "CustomTimeZone is 'Europe/Berlin'"),
+        ({"DeliveryStreamType": "KinesisStreamAsSource"}, "'KinesisStreamAsSource'"),
+        ({"ErrorOutputPrefix": "webhooks/errors/"}, "ErrorOutputPrefix is 'webhooks/errors/'"),
+        ({"ErrorOutputPrefix": ""}, "ErrorOutputPrefix is ''"),
+        ({"BucketARN": "arn:aws:s3:::another"}, "the stream writes to another"),
+        ({"ProcessingConfiguration": {"Enabled": True}}, "transformed on their way"),
+    ],
+)
+def test_each_wrong_property_of_the_stream_is_a_fault_with_its_cure(
+    fake: FakeAws, settings: Settings, changes: dict[str, Any], words: str
+) -> None:
+    fake.firehose = described(description(**changes))
+    told = found(settings)["layout"]
+    assert told.mark is Mark.FAULT
+    assert words in told.found
+    assert told.cure
+
+
+def test_all_wrong_properties_are_told_at_once(fake: FakeAws, settings: Settings) -> None:
+    wrong = {"CompressionFormat": "ZIP", "FileExtension": "", "Prefix": "x/"}
+    fake.firehose = described(description(**wrong))
+    assert [finding.check for finding in examine(settings)].count("layout") == 3
+
+
+def test_what_leaves_the_layout_alone_is_no_fault(fake: FakeAws, settings: Settings) -> None:
+    changes = {"ProcessingConfiguration": {"Enabled": False}, "CustomTimeZone": None}
+    fake.firehose = described(description(**changes, BucketARN="arn:aws-cn:s3:::my-webhooks"))
+    assert found(settings)["layout"].mark is Mark.OK
+
+
+def test_a_stream_to_somewhere_else_than_s3_is_a_fault(fake: FakeAws, settings: Settings) -> None:
+    stream = description()
+    stream["Destinations"] = [{"DestinationId": "1", "HttpEndpointDestinationDescription": {}}]
+    fake.firehose = described(stream)
+    assert found(settings)["layout"].found == "the stream does not deliver to S3"
+
+
+def test_without_a_bucket_the_limit_is_named_and_nothing_asked(
+    fake: FakeAws, settings: Settings
+) -> None:
+    fake.s3 = Reply(404)
+    fake.firehose = described(description(BucketARN="arn:aws:s3:::another"))
+    findings = found(replace(settings, archive_bucket=None))
+    assert marks(findings) == ALL_FINE
+    limit = "ARCHIVE_BUCKET is not set: an event over 1,024,000 bytes is answered 500"
+    assert findings["bucket"].found == limit
+
+
+def test_an_s3_that_says_something_else_tells_nothing(fake: FakeAws, settings: Settings) -> None:
+    fake.s3 = Reply(400)
+    told = found(settings)["bucket"]
+    assert told.mark is Mark.UNKNOWN
+    assert told.found == f"{fake.url} answers 400"
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "mark", "words"),
+    [
+        (0, Mark.OK, " s from AWS's"),
+        (55, Mark.OK, " s from AWS's"),
+        (70, Mark.FAULT, "behind AWS's: AWS refuses at 300 s"),
+        (-70, Mark.FAULT, "ahead of AWS's"),
+    ],
+)
+def test_a_clock_that_is_off_is_a_fault(
+    fake: FakeAws, settings: Settings, ahead_s: float, mark: Mark, words: str
+) -> None:
+    fake.ahead_s = ahead_s
+    told = found(settings)["clock"]
+    assert told.mark is mark
+    assert words in told.found
+
+
+def test_a_refusal_tells_the_time_as_well(fake: FakeAws, settings: Settings) -> None:
+    """A clock that is off makes AWS refuse everything, which looks like a wrong key."""
+    fake.ahead_s = 600
+    fake.sts = sts_error("SignatureDoesNotMatch")
+    fake.firehose = firehose_error("InvalidSignatureException")
+    fake.s3 = Reply(403)
+    told = found(settings)["clock"]
+    assert told.mark is Mark.FAULT
+    assert told.found.startswith(("599", "600", "601"))
+
+
+def test_a_clock_is_held_to_a_small_tolerance(fake: FakeAws, settings: Settings) -> None:
+    fake.ahead_s = 20
+    assert found(replace(settings, signature_tolerance_s=10))["clock"].mark is Mark.FAULT
+
+
+def test_a_machine_without_a_way_to_aws_tells_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    for name in ("STS", "FIREHOSE", "S3"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", endpoint)
+    findings = found(settings)
+    assert marks(findings) == {
+        "credentials": "ok",
+        "region": "ok",
+        "identity": "?",
+        "stream": "?",
+        "bucket": "?",
+        "clock": "?",
+    }
+    assert findings["stream"].found == f"no answer from {endpoint}: EndpointConnectionError"
+    assert verdict(findings.values())[1] == 2
+
+
+def test_endpoints_that_hang_are_left_in_time(
+    fake: FakeAws, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_aws, "TIME_LIMIT_S", 3.0)
+    for reply in (fake.sts, fake.firehose, fake.s3):
+        reply.after_s = 30
+    started = time.monotonic()
+    findings = found(settings)
+    assert time.monotonic() - started < 6
+    for check in ("identity", "stream", "bucket"):
+        assert findings[check].mark is Mark.UNKNOWN
+        assert findings[check].found.endswith(": nothing in time")
+
+
+def test_one_endpoint_that_hangs_hides_nothing_of_the_others(
+    fake: FakeAws, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_aws, "TIME_LIMIT_S", 3.0)
+    fake.sts.after_s = 30
+    assert marks(found(settings)) == ALL_FINE | {"identity": "?"}
+
+
+def test_an_answer_that_is_rubbish_tells_nothing(fake: FakeAws, settings: Settings) -> None:
+    fake.sts = Reply(403, b"\xff\xfe<html>")
+    fake.firehose = firehose_error("\x1b[31mred")
+    findings = found(settings)
+    assert findings["identity"].mark is Mark.UNKNOWN
+    assert findings["stream"].found == f"{fake.url} answers an unknown code"
+    fake.firehose = Reply(200, b"\xff\xfe<html>")
+    assert found(settings)["stream"].mark is Mark.UNKNOWN
+
+
+def test_no_credentials_are_a_fault(
+    fake: FakeAws, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    findings = found(settings)
+    assert marks(findings) == {"credentials": "FAULT", "stream": "?", "clock": "?"}
+    assert findings["credentials"].found == "none found"
+
+
+def test_credentials_that_are_named_and_not_there_are_a_fault(
+    fake: FakeAws, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    told = found(settings)["credentials"]
+    assert told.mark is Mark.FAULT
+    assert told.found == "named, but not to be had: ProfileNotFound"
+
+
+def test_credentials_that_nobody_hands_out_in_time_are_not_told(
+    fake: FakeAws, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The container's metadata service hangs, for longer than there is time."""
+
+    def hang(_: object) -> None:
+        time.sleep(1)
+
+    monkeypatch.setattr(doctor_aws, "TIME_LIMIT_S", 0.2)
+    monkeypatch.setattr(boto3.Session, "get_credentials", hang)
+    told = found(settings)["credentials"]
+    assert told.mark is Mark.UNKNOWN
+    assert told.found.endswith("nothing in time")
+
+
+def test_a_region_that_boto3_does_not_know_is_not_told(fake: FakeAws, settings: Settings) -> None:
+    told = found(replace(settings, aws_region="us-esat-1"))["region"]
+    assert told.mark is Mark.UNKNOWN
+    assert "us-esat-1" in told.found
+
+
+def test_an_endpoint_that_is_none_is_a_fault(
+    fake: FakeAws, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "not an address")
+    told = found(settings)["region"]
+    assert told.mark is Mark.FAULT
+    assert "AWS_ENDPOINT_URL" in told.cure
+
+
+def test_the_command_shows_neither_secret_nor_key_nor_signature(
+    fake: FakeAws, runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS quotes the signed request, a session token with it, when a signature is wrong."""
+    variables = {
+        "PYTHON_DOTENV_DISABLED": "1",
+        "STRIPE_WEBHOOK_SECRET": "whsec_hidden1",
+        "FIREHOSE_DELIVERY_STREAM_NAME": "events",
+        "ARCHIVE_DIR": "",
+        "ARCHIVE_BUCKET": BUCKET,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "AKIAhidden2",
+        "AWS_SECRET_ACCESS_KEY": "hidden3",
+        "AWS_SESSION_TOKEN": "hidden4",
+        "AWS_ENDPOINT_URL_FIREHOSE": fake.url.replace("//", "//user:hidden5@"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    fake.firehose = firehose_error("InvalidSignatureException", "x-amz-security-token:hidden4")
+    result = runner.invoke(args=["doctor"])
+    assert result.exit_code == 1
+    assert "AWS refuses the credentials: InvalidSignatureException" in result.output
+    assert ARN in result.output
+    assert "hidden" not in result.output
+    assert result.output.endswith("1 fault to cure.\n")
