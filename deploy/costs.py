@@ -1,0 +1,390 @@
+"""What a month of the archive costs: `python -m deploy.costs --events 1000000 --bytes 5000`.
+
+Knows AWS's list prices and what is billed of an archive as deploy/ makes it. Of the service it
+uses the record alone, to measure how much larger than an event that is. It also writes the tables
+of docs/COSTS.md.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import click
+
+from webhook_app.record import webhook_record
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+#: AWS's GB and TB are binary, as in the example of Firehose's page: 1,048,576 KB a GB.
+GB = 2**30
+TB = 2**40
+
+_FIREHOSE_PAGE = "https://aws.amazon.com/firehose/pricing/"
+_S3_PAGE = "https://aws.amazon.com/s3/pricing/"
+_ATHENA_PAGE = "https://aws.amazon.com/athena/pricing/"
+_CLOUDWATCH_PAGE = "https://aws.amazon.com/cloudwatch/pricing/"
+
+
+@dataclass(frozen=True)
+class Price:
+    """A price in tiers: so many units at so many USD each, then the next."""
+
+    tiers: tuple[tuple[float, float], ...]
+    unit: str
+    source: str
+
+    def of(self, units: float) -> float:
+        """Return USD for a month's units."""
+        usd = 0.0
+        for size, each in self.tiers:
+            usd += min(units, size) * each
+            units = max(0.0, units - size)
+        return usd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """List prices of us-east-1, without tax, discounts and free tiers.
+
+    As last known, not read off the pages as they are today. Check before you rely on one.
+    """
+
+    as_of: str = "November 2026"
+
+    firehose_gb: Price = Price(
+        ((500 * 1024, 0.029), (1536 * 1024, 0.025), (math.inf, 0.020)),
+        "GB of records through Direct PUT, each rounded up to 5 KB (5,120 bytes)",
+        _FIREHOSE_PAGE,
+    )
+    s3_put: Price = Price(((math.inf, 0.005 / 1000),), "PUT or LIST request", _S3_PAGE)
+    s3_get: Price = Price(((math.inf, 0.0004 / 1000),), "GET request", _S3_PAGE)
+    s3_gb_month: Price = Price(
+        ((50 * 1024, 0.023), (450 * 1024, 0.022), (math.inf, 0.021)),
+        "GB in S3 Standard for a month",
+        _S3_PAGE,
+    )
+    athena_tb: Price = Price(((math.inf, 5.0),), "TB scanned, at least 10 MB a query", _ATHENA_PAGE)
+    alarm_metric: Price = Price(((math.inf, 0.10),), "metric of an alarm", _CLOUDWATCH_PAGE)
+    dashboard: Price = Price(((math.inf, 3.00),), "dashboard", _CLOUDWATCH_PAGE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """What is known of the archive besides its events."""
+
+    prices: Prices = Prices()
+    seconds_a_month: int = 30 * 86_400
+    rounding_bytes: int = 5_120
+    buffer_s: int = 300
+    buffer_bytes: int = 5 * 2**20
+    """Before compression. Firehose takes both as hints, and at high volume it may fill several
+    buffers side by side: the objects are then more and smaller."""
+    gzip_ratio: float = 7.5
+    """Measured, by tests/unit/test_costs.py: a full buffer of the demo's events, with ids, times
+    and amounts drawn anew. Buffers with a few events only come to 5."""
+    athena_least_bytes: int = 10 * 2**20
+    partitions_a_year: int = 12 * 31
+    """Months and days are projected apart from each other, 31 February included."""
+    years_projected_before: int = 1
+    """The table's range of years begins before the archive."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What is archived and asked in a month."""
+
+    events: int = 1_000_000
+    event_bytes: int = 5_000
+    """On average, as Stripe sends them."""
+    months: int = 12
+    """For how long by now: all of it is kept."""
+    day_queries: int = 100
+    """Queries with year, month and day in their WHERE."""
+    archive_queries: int = 10
+    """Queries of the view stripe_events, which reads every day there is."""
+    alarm_metrics: int = 4
+    dashboards: int = 1
+    host_usd: float = 7.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the bill: USD a month, and what for."""
+
+    name: str
+    usd: float
+    what_for: str
+
+
+@dataclass(frozen=True)
+class Bill:
+    """A month's bill."""
+
+    usage: Usage
+    aws: tuple[Line, ...]
+    host: Line
+
+    @property
+    def aws_usd(self) -> float:
+        """The sum without the host."""
+        return sum(line.usd for line in self.aws)
+
+    @property
+    def total_usd(self) -> float:
+        """The sum."""
+        return self.aws_usd + self.host.usd
+
+    @property
+    def usd_a_million(self) -> float:
+        """The sum for each million of the month's events."""
+        return self.total_usd / self.usage.events * 1e6
+
+
+@dataclass(frozen=True)
+class RecordShape:
+    """How records follow from events: measured on demo/events with the service's own `Record`."""
+
+    spread: tuple[float, ...]
+    """Each event's size as a part of their mean: rounding up hits small and large alike."""
+    escaping: float
+    """Bytes that a byte of an event takes as a JSON string."""
+    columns_bytes: float
+    """What else is in a record: columns, signature, names, newline."""
+
+    def sizes(self, event_bytes: float) -> list[float]:
+        """Return the bytes of records, of events with that mean and the demo's spread."""
+        return [self.columns_bytes + self.escaping * event_bytes * part for part in self.spread]
+
+
+@cache
+def record_shape() -> RecordShape:
+    """Return the shape of records, measured now."""
+    events = [path.read_bytes() for path in sorted((PROJECT / "demo/events").glob("*.json"))]
+    payloads = [len(json.dumps(event.decode(), ensure_ascii=False).encode()) for event in events]
+    signature = f"t=1795000000,v1={'0' * 64}"
+    moment = datetime(2026, 11, 23, tzinfo=UTC)
+    records = [len(webhook_record(event, signature, moment).line()) for event in events]
+    total = sum(map(len, events))
+    return RecordShape(
+        spread=tuple(len(event) * len(events) / total for event in events),
+        # without the quotes around it
+        escaping=(sum(payloads) - 2 * len(events)) / total,
+        columns_bytes=(sum(records) - sum(payloads) + 2 * len(events)) / len(events),
+    )
+
+
+def billed_bytes(records: Iterable[float], rounding_bytes: int) -> float:
+    """Return what Firehose bills a record of these on average, each rounded up by itself."""
+    blocks = [math.ceil(size / rounding_bytes) for size in records]
+    return sum(blocks) / len(blocks) * rounding_bytes
+
+
+def bill(usage: Usage, given: Assumptions = Assumptions()) -> Bill:
+    """Return what month number `usage.months` costs."""
+    prices = given.prices
+    sizes = record_shape().sizes(usage.event_bytes)
+    record_bytes = sum(sizes) / len(sizes)
+    firehose_gb = usage.events * billed_bytes(sizes, given.rounding_bytes) / GB
+    data_bytes = usage.events * record_bytes
+    objects = min(
+        usage.events,
+        max(given.seconds_a_month / given.buffer_s, math.ceil(data_bytes / given.buffer_bytes)),
+    )
+    stored_bytes = data_bytes / given.gzip_ratio
+    kept_bytes = stored_bytes * usage.months
+    kept_gb = kept_bytes / GB
+    years = math.ceil(usage.months / 12) + given.years_projected_before
+    lists = years * given.partitions_a_year
+    a_day = _query(given, stored_bytes / 30, 1, objects / 30)
+    all_days = _query(given, kept_bytes, lists, objects * usage.months)
+    aws = (
+        Line(
+            "Firehose",
+            prices.firehose_gb.of(firehose_gb),
+            f"{firehose_gb:,.1f} GB: records of {record_bytes:,.0f} bytes, rounded up to 5 KB each",
+        ),
+        Line("S3 PUT", prices.s3_put.of(objects), f"{objects:,.0f} objects"),
+        Line(
+            "S3 storage",
+            prices.s3_gb_month.of(kept_gb),
+            f"{kept_gb:,.1f} GB of gzip, all that was ever archived",
+        ),
+        Line(
+            "CloudWatch alarms",
+            prices.alarm_metric.of(usage.alarm_metrics),
+            f"{usage.alarm_metrics} x a metric",
+        ),
+        Line(
+            "CloudWatch dashboard", prices.dashboard.of(usage.dashboards), f"{usage.dashboards} x"
+        ),
+        Line(
+            "Athena, by day",
+            usage.day_queries * a_day,
+            f"{usage.day_queries} x a day's folder",
+        ),
+        Line(
+            "Athena, everything",
+            usage.archive_queries * all_days,
+            f"{usage.archive_queries} x the view: {kept_gb:,.1f} GB, {lists:,} LIST, "
+            f"{objects * usage.months:,.0f} GET each",
+        ),
+        Line("all else", 0.0, "versions, encryption, transfer in, e-mail alarms, error log"),
+    )
+    return Bill(usage, aws, Line("host", usage.host_usd, "where the service itself runs"))
+
+
+def _query(given: Assumptions, scanned_bytes: float, lists: float, gets: float) -> float:
+    """Return USD for one query of Athena, S3's requests included."""
+    prices = given.prices
+    billed_tb = max(scanned_bytes, given.athena_least_bytes) / TB
+    return prices.athena_tb.of(billed_tb) + prices.s3_put.of(lists) + prices.s3_get.of(gets)
+
+
+def as_text(a_bill: Bill) -> str:
+    """Return a bill as a table for people."""
+    usage = a_bill.usage
+    each = f"{usage.events:,} events of {usage.event_bytes:,} bytes a month, month {usage.months}"
+    lines = [f"{each}; USD, list prices of us-east-1", ""]
+    lines += [f"{line.name:<22} {line.usd:>12,.2f}   {line.what_for}" for line in a_bill.aws]
+    lines += [f"{'AWS':<22} {a_bill.aws_usd:>12,.2f}"]
+    lines += [f"{a_bill.host.name:<22} {a_bill.host.usd:>12,.2f}   {a_bill.host.what_for}"]
+    lines += [f"{'total':<22} {a_bill.total_usd:>12,.2f}"]
+    return "\n".join([*lines, f"{'a million events':<22} {a_bill.usd_a_million:>12,.2f}"])
+
+
+def as_json(a_bill: Bill) -> str:
+    """Return a bill as a JSON object."""
+    sums = {"aws_usd": a_bill.aws_usd, "total_usd": a_bill.total_usd}
+    return json.dumps(asdict(a_bill) | sums | {"usd_a_million": a_bill.usd_a_million}, indent=2)
+
+
+def example_table() -> str:
+    """Return the bill of a million events a month, in Markdown."""
+    return f"```text\n{as_text(bill(Usage()))}\n```"
+
+
+def growth_table() -> str:
+    """Return the bills of a million events a month to a billion, without a host, in Markdown."""
+    steps = {"1 million": 10**6, "10 million": 10**7, "100 million": 10**8, "1 billion": 10**9}
+    bills = [bill(Usage(events=events, host_usd=0)) for events in steps.values()]
+    rows = [
+        [bills[0].aws[number].name, *(f"{one.aws[number].usd:,.2f}" for one in bills)]
+        for number in range(len(bills[0].aws) - 1)
+    ]
+    rows.append(["**AWS, month 12**", *(f"**{one.aws_usd:,.2f}**" for one in bills)])
+    rows.append(["a million events", *(f"{one.usd_a_million:,.2f}" for one in bills)])
+    for months in (1, 36):
+        others = [bill(Usage(events, months=months, host_usd=0)) for events in steps.values()]
+        rows.append([f"AWS, month {months}", *(f"{one.aws_usd:,.2f}" for one in others)])
+    return _markdown(["USD a month", *steps], rows)
+
+
+def prices_table() -> str:
+    """Return the prices, their units and sources, in Markdown."""
+    prices = [getattr(Prices(), field.name) for field in fields(Prices)]
+    rows = [
+        [price.unit, _tiers(price), f"<{price.source}>"]
+        for price in prices
+        if isinstance(price, Price)
+    ]
+    return _markdown(["for each", f"USD, {Prices.as_of}", "source"], rows)
+
+
+def _tiers(price: Price) -> str:
+    steps, reached = [], 0.0
+    for size, usd in price.tiers:
+        reached += size
+        upto = f" up to {reached:,.0f}" if reached < math.inf else ""
+        steps.append(f"{usd:.7f}".rstrip("0").rstrip(".") + upto)
+    return ", then ".join(steps)
+
+
+def _markdown(heading: list[str], rows: list[list[str]]) -> str:
+    right = ["---", *["---:"] * (len(heading) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heading, right, *rows])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "example": example_table,
+    "growth": growth_table,
+    "prices": prices_table,
+}
+
+
+def renewed(text: str) -> str:
+    """Return a document with each table between its marks as it should be now.
+
+    Raises:
+        ValueError: a mark is missing, or there twice.
+    """
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}: python -m deploy.costs --document -->\n", f"<!-- /{name} -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}{table()}\n{end}{after}"
+    return text
+
+
+@click.command()
+@click.option("--events", type=click.IntRange(1), default=1_000_000, help="Events a month.")
+@click.option(
+    "--bytes",
+    "event_bytes",
+    type=click.IntRange(1, 500_000),
+    default=5_000,
+    help="Bytes of an event, on average.",
+)
+@click.option("--months", type=click.IntRange(1), default=12, help="Months kept by then.")
+@click.option("--day-queries", type=click.IntRange(0), default=100, help="Athena, of a day each.")
+@click.option(
+    "--archive-queries", type=click.IntRange(0), default=10, help="Athena, of the whole archive."
+)
+@click.option(
+    "--alarms",
+    type=click.IntRange(0),
+    default=4,
+    help="Metrics with an alarm; 0 while the account's first ten are free.",
+)
+@click.option(
+    "--dashboards",
+    type=click.IntRange(0),
+    default=1,
+    help="0 while the account's first three are free.",
+)
+@click.option("--host", type=click.FloatRange(0), default=7.0, help="USD a month for the host.")
+@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+@click.option("--document", is_flag=True, help="Write the tables of docs/COSTS.md instead.")
+def main(
+    events: int,
+    event_bytes: int,
+    months: int,
+    day_queries: int,
+    archive_queries: int,
+    alarms: int,
+    dashboards: int,
+    host: float,
+    in_json: bool,
+    document: bool,
+) -> None:
+    """Print what a month of the archive costs, line by line. Every default is shown in it.
+
+    \b
+    Example:
+        python -m deploy.costs --events 1000000 --bytes 5000 --months 12
+    """  # noqa: D301 - click wants the character itself
+    if document:
+        path = PROJECT / "docs/COSTS.md"
+        path.write_text(renewed(path.read_text()))
+        return
+    usage = Usage(
+        events, event_bytes, months, day_queries, archive_queries, alarms, dashboards, host
+    )
+    click.echo(as_json(bill(usage)) if in_json else as_text(bill(usage)))
+
+
+if __name__ == "__main__":
+    main()
