@@ -250,7 +250,7 @@ def _bucket(stack: Stack) -> Document:
         ],
         "statements": statements(policy["PolicyDocument"]),
         "policy_of": policy["Bucket"],
-        "kept": kept == {("Retain", "Retain")},
+        "kept": kept == {("RetainExceptOnCreate", "Retain")},
     }
 
 

@@ -14,7 +14,7 @@ LATE = "freshness - ${BufferIntervalSeconds}"
 
 #: Which check has to go red, and the change to the template.
 MUTATIONS = [
-    ("the_bucket_is_closed_and_kept", "DeletionPolicy: Retain", "DeletionPolicy: Delete"),
+    ("the_bucket_is_closed_and_kept", "RetainExceptOnCreate", "Delete"),
     ("the_bucket_is_closed_and_kept", "UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Delete"),
     ("the_bucket_is_closed_and_kept", "BlockPublicPolicy: true", "BlockPublicPolicy: false"),
     ("the_bucket_is_closed_and_kept", "Status: Enabled }", "Status: Suspended }"),
