@@ -54,7 +54,7 @@ AWS_CUSTOM = {
     ("s3", "ls"): {"--recursive"},
     ("s3", "sync"): set[str](),
 }
-AWS_GLOBAL = {"--query", "--output", "--region", "--profile"}
+AWS_GLOBAL = {"--cli-input-json", "--output", "--profile", "--query", "--region"}
 
 
 @pytest.fixture(params=DOCUMENTS, ids=lambda path: path.name)
