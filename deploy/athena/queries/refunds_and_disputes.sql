@@ -8,11 +8,7 @@ SELECT
     WHEN type <> 'charge.refunded' THEN amount_major
     ELSE (TRY_CAST(json_extract_scalar(payload, '$.data.object.amount_refunded') AS bigint) - coalesce(
         TRY_CAST(json_extract_scalar(payload, '$.data.previous_attributes.amount_refunded') AS bigint), 0))
-      * CASE amount_major
-        WHEN amount THEN DECIMAL '1.000'
-        WHEN amount * DECIMAL '0.010' THEN DECIMAL '0.010'
-        ELSE DECIMAL '0.001'
-      END
+      * minor_unit
   END AS amount_major,
   currency, customer, status,
   json_extract_scalar(payload, '$.data.object.reason') AS dispute_reason

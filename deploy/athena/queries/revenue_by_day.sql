@@ -5,17 +5,11 @@
 -- moves without a charge.
 SELECT
   CAST(created_at AS date) AS day, livemode, currency,
-  sum(captured * unit) AS gross, sum(refunded * unit) AS refunded,
-  sum((captured - refunded) * unit) AS net
+  sum(captured * minor_unit) AS gross, sum(refunded * minor_unit) AS refunded,
+  sum((captured - refunded) * minor_unit) AS net
 FROM (
   SELECT
-    created_at, livemode, currency,
-    -- what the view multiplied by: these amounts have no column of their own
-    CASE amount_major
-      WHEN amount THEN DECIMAL '1.000'
-      WHEN amount * DECIMAL '0.010' THEN DECIMAL '0.010'
-      ELSE DECIMAL '0.001'
-    END AS unit,
+    created_at, livemode, currency, minor_unit,
     IF(type = 'charge.refunded', 0,
       TRY_CAST(json_extract_scalar(payload, '$.data.object.amount_captured') AS bigint)) AS captured,
     -- amount_refunded is the sum so far

@@ -24,7 +24,8 @@ hours AS (
 compared AS (
   SELECT
     started, n,
-    CAST(sum(n) OVER (PARTITION BY hour(started)) - n AS double)
+    -- of the other days: a silent hour adds nothing to the sum
+    CAST(sum(n) OVER (PARTITION BY hour(started)) AS double)
       / nullif(count(*) OVER (PARTITION BY hour(started)) - 1, 0) AS usual,
     -- the same for all hours of one silence
     count_if(n > 0) OVER (ORDER BY started) AS silence

@@ -1,0 +1,120 @@
+"""docs/QUERYING.md: its results are those of the queries, and its code has been run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+import sqlglot
+from click.testing import CliRunner
+from sqlglot import exp
+
+from demo import athena
+from demo.service import PROJECT
+from tests.queries.conftest import Month
+from tests.queries.test_view import COLUMNS
+
+DOCUMENT = PROJECT / "docs/QUERYING.md"
+BLOCKS = re.findall(r"^```(.+)\n((?:.*\n)*?)```$", DOCUMENT.read_text(), re.MULTILINE)
+
+#: Blocks that no test runs.
+NOT_RUN = {
+    "duckdb-s3": "needs an AWS account; parsed",
+    "python": "needs Spark; compiled",
+}
+
+
+def blocks(kind: str) -> list[str]:
+    return [code for name, code in BLOCKS if name == kind]
+
+
+def test_every_block_is_run_or_known_not_to_be() -> None:
+    kinds = [name.split()[-1] for name, _ in BLOCKS]
+    assert sorted(kinds) == sorted(["sql", "sql", "sql", "sql", "sh", "duckdb", *NOT_RUN])
+
+
+def test_renewing_the_document_changes_nothing(tmp_path: Path) -> None:
+    copy = tmp_path / "QUERYING.md"
+    copy.write_text(DOCUMENT.read_text())
+    result = CliRunner().invoke(athena.main, ["--document", str(copy)])
+    assert result.exit_code == 0, result.output
+    assert copy.read_text() == DOCUMENT.read_text()
+    headings = re.findall(r"^### (\w+)$", DOCUMENT.read_text(), re.MULTILINE)
+    assert headings == [path.stem for path in athena.LIBRARY]
+
+
+def test_the_table_of_columns_is_that_of_the_view() -> None:
+    described = re.findall(r"^\| `(\w+)` \| (\S+) \|", DOCUMENT.read_text(), re.MULTILINE)
+    assert described == list(COLUMNS.items())
+
+
+def test_the_bounded_query_has_each_event_of_its_days_once(sample: Month) -> None:
+    bounded, *_ = blocks("sql")
+    _, rows = athena.query(sample.folder, bounded)
+    within = [
+        e for e in sample.arrivals if date(2026, 11, 16) <= e.arrived.date() <= date(2026, 11, 17)
+    ]
+    expected = {event.id: event.received_at for event in reversed(within)}
+    assert len(rows) == len(expected) < len(within)
+    assert {row[0]: row[2] for row in rows} == expected
+
+
+def test_the_copy_in_parquet_gets_every_row_and_each_once(sample: Month) -> None:
+    table, fill, add = (sqlglot.parse_one(sql, read="athena") for sql in blocks("sql")[1:])
+    assert isinstance(table, exp.Create)
+    partitions = table.find(exp.PartitionedByProperty)
+    assert partitions
+    # Hive's order: the partitions last
+    columns = [column.name for column in (*table.this.expressions, *partitions.this.expressions)]
+    for insert in (fill, add):
+        assert isinstance(insert, exp.Insert)
+        assert insert.expression.named_selects == columns
+    made, added = fill.expression.sql("athena"), add.expression.sql("athena")
+    today = date(2026, 11, 20)
+    _, rows = athena.query(sample.folder, made, today)
+    before = [event for event in sample.arrivals if event.arrived.date() < today]
+    assert sorted(row[0] for row in rows) == sorted(event.received_at for event in before)
+    _, rows = athena.query(sample.folder, added, date(2026, 11, 21))
+    of_the_day = [event for event in sample.arrivals if event.arrived.date() == today]
+    assert sorted(row[0] for row in rows) == sorted(event.received_at for event in of_the_day)
+
+
+def test_the_commands_and_the_query_of_duckdb_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("deploy").symlink_to(PROJECT / "deploy")
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    (commands,) = blocks("sh")
+    for command in commands.splitlines():
+        words = [
+            part
+            for word in shlex.split(command)
+            for part in sorted(map(str, Path().glob(word))) or [word]
+        ]
+        assert words.pop(0) == ".venv/bin/python"
+        subprocess.run([sys.executable, *words], check=True, env=environment, timeout=60)
+    (sql,) = blocks("sql duckdb")
+    with duckdb.connect() as database:
+        assert database.execute(sql).fetchall() == [
+            ("charge.succeeded", 1),
+            ("checkout.session.completed", 1),
+        ]
+
+
+def test_what_is_not_run_is_at_least_code() -> None:
+    (statements,) = blocks("sql duckdb-s3")
+    secret, query = duckdb.extract_statements(statements)
+    assert (secret.type, query.type) == (duckdb.StatementType.CREATE, duckdb.StatementType.SELECT)
+    (snippet,) = blocks("python")
+    compile(snippet, "QUERYING.md", "exec")
+
+
+def test_every_file_that_the_document_names_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", DOCUMENT.read_text()):
+        assert (DOCUMENT.parent / target).exists(), target
