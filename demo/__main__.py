@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from demo import archive
+from demo import archive, athena
 from demo.service import PROJECT, running
 from webhook_app.sender import Delivered, deliver, sign
 
@@ -39,7 +39,7 @@ def main(events: Path) -> None:
     for day in archive.partitions(folder):
         sql = SAMPLE_QUERY.format(*day)
         click.echo(f"\n{sql}\n")
-        _show(*archive.query(folder, sql))
+        _show(*athena.query(folder, sql))
 
     payloads = Counter(record["payload"].encode() for record in archive.records(folder))
     acknowledged = sum(answer.status == 200 for answer in answers)

@@ -1,26 +1,10 @@
-"""What lies in a local archive: its files as a tree, its records, and SQL over both."""
+"""What lies in a local archive: its files as a tree, its days, and its records."""
 
 import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import duckdb
-
-_COLUMNS = {
-    "received_at": "VARCHAR",
-    "id": "VARCHAR",
-    "type": "VARCHAR",
-    "object": "VARCHAR",
-    "api_version": "VARCHAR",
-    "account": "VARCHAR",
-    "created": "BIGINT",
-    "livemode": "BOOLEAN",
-    "source": "VARCHAR",
-    "stripe_signature": "VARCHAR",
-    "payload": "VARCHAR",
-}
 
 
 def records(folder: Path) -> Iterator[dict[str, Any]]:
@@ -51,21 +35,3 @@ def partitions(folder: Path) -> list[tuple[str, str, str]]:
         (year.split("=")[1], month.split("=")[1], day.split("=")[1])
         for year, month, day in (path.parts[-3:] for path in days)
     ]
-
-
-def query(folder: Path, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return column names and rows of a query; the archive is its table `stripe_webhooks`.
-
-    Raises:
-        duckdb.Error: the query is wrong, or a file cannot be read.
-    """
-    with duckdb.connect() as database:
-        database.read_json(
-            str(folder / "webhooks/*/*/*/*.json.gz"),
-            format="newline_delimited",
-            columns=_COLUMNS,
-            hive_partitioning=True,
-            hive_types_autocast=False,
-        ).create_view("stripe_webhooks")
-        result = database.execute(sql)
-        return [column[0] for column in result.description or []], result.fetchall()
