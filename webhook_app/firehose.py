@@ -8,17 +8,22 @@ import functools
 import gzip
 import logging
 import os
+import random
 import threading
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 import boto3
+import botocore.session
 from botocore.config import Config
-from botocore.credentials import RefreshableCredentials
+from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.retries.quota import RetryQuota
 
 from .archive import ArchiveError, object_key
+from .lean import LeanPutRecord, StaleError
 from .record import Record
 from .settings import Settings
 from .version import __version__
@@ -32,6 +37,11 @@ log = logging.getLogger(__name__)
 #: Of a record's data, the newline included, before base64.
 #: https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html
 MAX_RECORD_BYTES = 1_024_000
+
+_USER_AGENT = f"stripe-analytics-backend/{__version__}"
+
+# what botocore's standard mode takes out of its quota of 500 for a retry
+_RETRY_COST = 14
 
 
 class FirehoseArchive:
@@ -47,12 +57,14 @@ class FirehoseArchive:
         self._bucket = settings.archive_bucket
         self._firehose = firehose_client(settings)
         self._s3 = s3_client(settings) if settings.archive_bucket else None
+        self._quota = RetryQuota()
         # looked up now, so that no delivery waits for it and the operator learns of it at boot
         credentials = _session().get_credentials()
         if credentials is None:
             log.error("No AWS credentials found: give the service a role, or AWS_ACCESS_KEY_ID")
         elif isinstance(credentials, RefreshableCredentials):
             os.register_at_fork(after_in_child=functools.partial(_renew_ahead, credentials))
+        self._lean = _lean(settings, self._firehose, credentials)
 
     def put(self, record: Record) -> None:
         """Store the record with PutRecord, or in the bucket if it is over `MAX_RECORD_BYTES`.
@@ -64,6 +76,8 @@ class FirehoseArchive:
         if len(line) > MAX_RECORD_BYTES:
             self._put_oversize(record, line)
             return
+        if self._lean and self._put_leanly(self._lean, line):
+            return
         try:
             answer = self._firehose.put_record(
                 DeliveryStreamName=self._stream_name, Record={"Data": line}
@@ -74,6 +88,26 @@ class FirehoseArchive:
             raise ArchiveError(f"PutRecord: {_describe(error)}") from error
         if not confirmed:
             raise ArchiveError("PutRecord: the answer has no RecordId")
+
+    def _put_leanly(self, lean: LeanPutRecord, line: bytes) -> bool:
+        """Return whether the first attempt was confirmed, and else when boto3 may try again.
+
+        Raises:
+            ArchiveError: it was not, and so many others were not that another attempt would only
+                add to what is wrong.
+        """
+        try:
+            lean.put(line)
+        except StaleError:
+            return False
+        # every Exception: what is not the confirmation is boto3's to tell
+        except Exception as error:
+            if not self._quota.acquire(_RETRY_COST):
+                raise ArchiveError(f"PutRecord: {_describe(error)}, no retry") from error
+            _pause()
+            return False
+        self._quota.release(_RETRY_COST)
+        return True
 
     def _put_oversize(self, record: Record, line: bytes) -> None:
         if not self._bucket or not self._s3:
@@ -115,6 +149,37 @@ def _renew_ahead(credentials: RefreshableCredentials) -> None:
     threading.Thread(target=renew, name="credentials", daemon=True).start()
 
 
+def _pause() -> None:
+    """Wait as botocore's standard mode does before a first retry: up to a second, at random."""
+    time.sleep(random.random())  # noqa: S311 # nosec B311 - spreads load, keeps no secret
+
+
+def _goes_leanly(settings: Settings) -> bool:
+    """Whether the first attempt of a PutRecord is the lean one, and boto3 has the others.
+
+    It is not where boto3 was asked for, where a single attempt has to tell what went wrong, and
+    where the environment names a proxy.
+    """
+    return settings.transport == "lean" and settings.attempts > 1 and not getproxies()
+
+
+def _lean(
+    settings: Settings, client: "FirehoseClient", credentials: Credentials | None
+) -> LeanPutRecord | None:
+    if credentials is None or not _goes_leanly(settings):
+        return None
+    return LeanPutRecord(
+        client.meta.endpoint_url,
+        client.meta.region_name,
+        settings.stream_name or "",
+        credentials,
+        _USER_AGENT,
+        botocore.session.get_session().get_config_variable("ca_bundle"),
+        settings.connect_timeout_s,
+        settings.read_timeout_s,
+    )
+
+
 @cache
 def _session() -> boto3.Session:
     return boto3.Session()
@@ -123,8 +188,9 @@ def _session() -> boto3.Session:
 @cache
 def firehose_client(settings: Settings) -> "FirehoseClient":
     """Return the process's one Firehose client; it connects when it is first used."""
+    attempts = settings.attempts - 1 if _goes_leanly(settings) else settings.attempts
     client = _session().client(
-        "firehose", region_name=settings.aws_region, config=_config(settings)
+        "firehose", region_name=settings.aws_region, config=_config(settings, attempts)
     )
     client.meta.events.register_first("needs-retry.firehose.PutRecord", _ignore_retry_after)
     return client
@@ -133,22 +199,24 @@ def firehose_client(settings: Settings) -> "FirehoseClient":
 @cache
 def s3_client(settings: Settings) -> "S3Client":
     """Return the process's one S3 client; it connects when it is first used."""
-    client = _session().client("s3", region_name=settings.aws_region, config=_config(settings))
+    client = _session().client(
+        "s3", region_name=settings.aws_region, config=_config(settings, settings.attempts)
+    )
     client.meta.events.register_first("needs-retry.s3.PutObject", _ignore_retry_after)
     return client
 
 
-def _config(settings: Settings) -> Config:
+def _config(settings: Settings, attempts: int) -> Config:
     return Config(
         connect_timeout=settings.connect_timeout_s,
         read_timeout=settings.read_timeout_s,
-        retries={"mode": "standard", "total_max_attempts": settings.attempts},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=settings.threads,
         tcp_keepalive=True,
         # 150 of 600 us of CPU a PutRecord: what we send is right, and gains nothing from gzip
         parameter_validation=False,
         disable_request_compression=True,
-        user_agent=f"stripe-analytics-backend/{__version__}",
+        user_agent=_USER_AGENT,
     )
 
 

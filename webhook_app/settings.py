@@ -24,6 +24,8 @@ PLACEHOLDER_SECRET = "whsec_replace_me"  # noqa: S105 # nosec B105
 _ARCHIVES = ("FIREHOSE_DELIVERY_STREAM_NAME", "ARCHIVE_DIR")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOG_FORMATS = ("json", "text")
+_SHORTEST_TOKEN = 16
+_TRANSPORTS = ("lean", "boto3")
 
 
 class SettingsError(Exception):
@@ -55,14 +57,25 @@ class Settings:
     connect_timeout_s: float = 1.0
     read_timeout_s: float = 3.0
     attempts: int = 2
+    transport: str = "lean"
 
     port: int = 3001
     workers: int | None = None
     threads: int = 1
 
+    metrics_token: str | None = field(default=None, repr=False)
+
     log_level: str = "INFO"
     log_format: str = "json"
     log_file: Path | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether deliveries are counted: where somebody may ask for the counts.
+
+        With a local archive everybody may, unless there is a token.
+        """
+        return bool(self.metrics_token or self.archive_dir)
 
     @property
     def archive_budget_s(self) -> float:
@@ -139,9 +152,11 @@ class _Reader:
             connect_timeout_s=self._seconds("ARCHIVE_CONNECT_TIMEOUT", 1.0, 0.05, 5),
             read_timeout_s=self._seconds("ARCHIVE_READ_TIMEOUT", 3.0, 0.05, 9),
             attempts=self._integer("ARCHIVE_ATTEMPTS", 2, 1, 4),
+            transport=self._choice("FIREHOSE_TRANSPORT", "lean", _TRANSPORTS, str.lower),
             port=self._integer("PORT", 3001, 1, 65_535),
             workers=self._integer("WEB_WORKERS", 0, 1, 512) or None,
             threads=self._integer("WEB_THREADS", 1, 1, 512),
+            metrics_token=self._token("METRICS_TOKEN"),
             log_level=self._choice("LOG_LEVEL", "INFO", _LOG_LEVELS, str.upper),
             log_format=self._choice("LOG_FORMAT", "json", _LOG_FORMATS, str.lower),
             log_file=self._file("LOG_FILE"),
@@ -175,6 +190,17 @@ class _Reader:
         elif not all(re.fullmatch(r"[!-~]+", secret) for secret in secrets):
             self._problem(name, "holds a space or a character that no secret has", where)
         return secrets
+
+    def _token(self, name: str) -> str | None:
+        token = self._text(name)
+        if token is None:
+            return None
+        cure = f"make one with `openssl rand -hex 24`, or unset {name}"
+        if len(token) < _SHORTEST_TOKEN:
+            self._problem(name, f"is shorter than {_SHORTEST_TOKEN} characters", cure)
+        elif not re.fullmatch(r"[!-~]+", token):
+            self._problem(name, "holds a space or a character that no header carries", cure)
+        return token
 
     def _check_one_archive(self, stream_name: str | None, archive_dir: str | None) -> None:
         if stream_name and archive_dir:

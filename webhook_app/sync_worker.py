@@ -16,11 +16,12 @@ import socket
 import time
 from typing import Any
 
-from gunicorn import util
+from gunicorn.config import Config
 from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.workers.sync import SyncWorker
 
 from .gunicorn_workers import JsonErrors
+from .plain_http import answer, plain_environ
 
 #: Seconds a request may take to come in, from its connection on.
 REQUEST_DEADLINE_S = 10.0
@@ -56,6 +57,8 @@ class Incoming:
         self.address = address
         self.deadline = time.monotonic() + REQUEST_DEADLINE_S
         self.received = bytearray()
+        self.head = b""
+        """Up to the empty line, once that has come."""
         self.whole = False
         """Nothing more is worth waiting for: it is complete, ended, or wrong beyond repair."""
         self.drained = False
@@ -99,7 +102,8 @@ class Incoming:
         if at < 0:
             return False
         self._body_at = at + 4
-        lines = bytes(self.received[:at]).lower().split(b"\r\n")[1:]
+        self.head = bytes(self.received[:at])
+        lines = self.head.lower().split(b"\r\n")[1:]
         fields = [
             (name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)
         ]
@@ -140,6 +144,10 @@ class Incoming:
         # chunks of a byte each would take six times the limit
         return len(self.received) > 2 * self._max_body_bytes + MAX_HEAD_BYTES
 
+    def body(self) -> bytes:
+        """Return what came behind the head."""
+        return bytes(memoryview(self.received)[self._body_at :])
+
     def recv(self, size: int) -> bytes:
         """Give out what was received, then the end."""
         if self._unread is None:
@@ -160,6 +168,7 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
     def run(self) -> None:
         """Serve until gunicorn says stop, then finish what has begun to come in."""
         self._max_body_bytes: int = self.wsgi.extensions["settings"].max_body_bytes
+        self._plainly = not _asks_for_more(self.cfg)
         # both in the order of their deadlines
         self._incoming: dict[int, Incoming] = {}
         self._lingering: dict[int, tuple[socket.socket, float]] = {}
@@ -207,12 +216,11 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
             # another worker was first, or the client has left again
             return False
         client.setblocking(False)
-        util.close_on_exec(client)
         incoming = Incoming(client, address, self._max_body_bytes)
-        self._incoming[client.fileno()] = incoming
-        self._epoll.register(client, select.EPOLLIN)
+        # nearly every request is there as a whole, and needs no waiting for
         self._advance(incoming)
-        self._make_room()
+        if self._is_waiting(incoming):
+            self._make_room()
         return True
 
     def _make_room(self) -> None:
@@ -225,7 +233,7 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
             self._refuse_late(next(iter(self._incoming.values())))
 
     def _advance(self, incoming: Incoming) -> None:
-        """Read on, and serve the request if it is whole."""
+        """Read on, and serve the request if it is whole; else wait for the rest."""
         try:
             incoming.read()
         except OSError:
@@ -236,17 +244,54 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
         else:
             if incoming.whole:
                 self._serve(incoming)
+            elif not self._is_waiting(incoming):
+                self._incoming[incoming.client.fileno()] = incoming
+                self._epoll.register(incoming.client, select.EPOLLIN)
             elif len(incoming.received) > MAX_HEAD_BYTES:
                 self._make_room()
 
     def _serve(self, incoming: Incoming) -> None:
         self._forget(incoming)
         self.notify()
+        if self._plainly and incoming.drained and self._serve_plain(incoming):
+            self._part(incoming)
+            return
         # answers are small and fit into the socket's buffer: this bounds the pathological
         incoming.client.settimeout(LINGER_S)
         # the first is asked for the address that the client connected to
         self.handle(incoming, incoming, incoming.address)
         self._part(incoming)
+
+    def _serve_plain(self, incoming: Incoming) -> bool:
+        """Serve a request by the short way; False, and nothing done, if it is not plain."""
+        server = incoming.client.getsockname()
+        environ = plain_environ(incoming.head, incoming.body(), incoming.address, server, self.cfg)
+        if environ is None:
+            return False
+        try:
+            incoming.client.sendall(self._answer_of(environ))
+        except OSError:
+            self.log.debug("The client was gone before its answer")
+        # every BaseException: SystemExit is how gunicorn ends a worker past its time-out
+        except BaseException as error:
+            self.handle_error(None, incoming, incoming.address, error)
+        return True
+
+    def _answer_of(self, environ: dict[str, Any]) -> bytes:
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
+            started.append((status, headers))
+
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        content = self.wsgi(environ, start_response)
+        try:
+            return answer(*started[-1], b"".join(content))
+        finally:
+            content.close()
 
     def _refuse(self, incoming: Incoming, reason: Exception) -> None:
         self._forget(incoming)
@@ -264,8 +309,9 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
         return self._incoming.get(incoming.client.fileno()) is incoming
 
     def _forget(self, incoming: Incoming) -> None:
-        self._epoll.unregister(incoming.client)
-        del self._incoming[incoming.client.fileno()]
+        if self._is_waiting(incoming):
+            self._epoll.unregister(incoming.client)
+            del self._incoming[incoming.client.fileno()]
 
     def _part(self, incoming: Incoming) -> None:
         """Close, at once where the client has said all it had to, else when it has read why."""
@@ -326,3 +372,13 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
             incoming.deadline = min(incoming.deadline, time.monotonic() + STOP_DEADLINE_S)
             if not incoming.received:
                 self._refuse_late(incoming)
+
+
+def _asks_for_more(config: Any) -> bool:
+    """Whether gunicorn was told to do something with each request that the short way does not."""
+    default = Config()
+    names = ("pre_request", "post_request", "accesslog", "statsd_host", "logger_class", "certfile")
+    return bool(os.environ.get("SCRIPT_NAME")) or any(
+        config.settings[name].get() != default.settings[name].get()
+        for name in (*names, "proxy_protocol", "protocol")
+    )

@@ -28,12 +28,21 @@ def firehose() -> Iterator[FakeFirehose]:
         yield fake
 
 
+@pytest.fixture(params=["lean", "boto3"])
+def firehose_settings(firehose_settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """Either way to send a PutRecord: whatever happens, they behave alike."""
+    return replace(firehose_settings, transport=request.param)
+
+
 @pytest.fixture
 def archive(
     firehose_settings: Settings, firehose: FakeFirehose, monkeypatch: pytest.MonkeyPatch
-) -> FirehoseArchive:
+) -> Iterator[FirehoseArchive]:
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
-    return FirehoseArchive(replace(firehose_settings, read_timeout_s=0.3))
+    archive = FirehoseArchive(replace(firehose_settings, read_timeout_s=0.3))
+    yield archive
+    if archive._lean:
+        archive._lean.close()
 
 
 def test_what_is_stored_is_the_line_of_the_record(

@@ -26,8 +26,13 @@ REGION: Literal["eu-west-1"] = "eu-west-1"
 
 @pytest.fixture
 def settings(firehose_settings: Settings) -> Settings:
+    # moto stands behind boto3; the lean way has a socket of its own
     return replace(
-        firehose_settings, aws_region=REGION, archive_bucket=BUCKET, max_body_bytes=4_194_304
+        firehose_settings,
+        transport="boto3",
+        aws_region=REGION,
+        archive_bucket=BUCKET,
+        max_body_bytes=4_194_304,
     )
 
 
