@@ -40,6 +40,8 @@ MAX_WAITING_BODIES = 4
 # Linux's accept queue gets a connection once it has sent something; the others cost us nothing.
 # After this many seconds it gets it all the same.
 _DEFER_ACCEPT_S = 5
+# Bytes of an answer that an unused socket takes without waiting for its reader.
+_FITS = 4096
 # Connections of the queue that each worker takes with it when it is told to stop.
 _TAKEN_AT_STOP = 16
 
@@ -51,10 +53,13 @@ class Incoming:
     the client's socket.
     """
 
-    def __init__(self, client: socket.socket, address: Any, max_body_bytes: int) -> None:
-        """Take a client that was just accepted."""
+    def __init__(
+        self, client: socket.socket, address: Any, max_body_bytes: int, server: Any = None
+    ) -> None:
+        """Take a client that was just accepted, by a listener of the address `server`."""
         self.client = client
         self.address = address
+        self.server = server
         self.deadline = time.monotonic() + REQUEST_DEADLINE_S
         self.received = bytearray()
         self.head = b""
@@ -79,7 +84,7 @@ class Incoming:
         """
         while not self.whole:
             try:
-                data = self.client.recv(262_144)
+                data = self.client.recv(65_536, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             self.received += data
@@ -173,6 +178,7 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
         self._incoming: dict[int, Incoming] = {}
         self._lingering: dict[int, tuple[socket.socket, float]] = {}
         self._listeners = {listener.fileno(): listener for listener in self.sockets}
+        self._addresses = {listener: listener.getsockname() for listener in self.sockets}
         self._epoll = select.epoll()
         self._epoll.register(self.PIPE[0], select.EPOLLIN)
         for number, listener in self._listeners.items():
@@ -215,8 +221,7 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
         except OSError:
             # another worker was first, or the client has left again
             return False
-        client.setblocking(False)
-        incoming = Incoming(client, address, self._max_body_bytes)
+        incoming = Incoming(client, address, self._max_body_bytes, self._addresses[listener])
         # nearly every request is there as a whole, and needs no waiting for
         self._advance(incoming)
         if self._is_waiting(incoming):
@@ -245,6 +250,7 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
             if incoming.whole:
                 self._serve(incoming)
             elif not self._is_waiting(incoming):
+                incoming.client.setblocking(False)
                 self._incoming[incoming.client.fileno()] = incoming
                 self._epoll.register(incoming.client, select.EPOLLIN)
             elif len(incoming.received) > MAX_HEAD_BYTES:
@@ -269,7 +275,10 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
         if environ is None:
             return False
         try:
-            incoming.client.sendall(self._answer_of(environ))
+            data = self._answer_of(environ)
+            if len(data) > _FITS:
+                incoming.client.settimeout(LINGER_S)
+            incoming.client.sendall(data)
         except OSError:
             self.log.debug("The client was gone before its answer")
         # every BaseException: SystemExit is how gunicorn ends a worker past its time-out
