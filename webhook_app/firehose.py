@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.retries.quota import RetryQuota
 
 from .archive import ArchiveError, object_key
-from .lean import LeanPutRecord, StaleError
+from .lean import LeanPutRecord, NotConfirmedError, RefusedError, StaleError
 from .record import Record
 from .settings import Settings
 from .version import __version__
@@ -93,13 +93,15 @@ class FirehoseArchive:
         """Return whether the first attempt was confirmed, and else when boto3 may try again.
 
         Raises:
-            ArchiveError: it was not, and so many others were not that another attempt would only
-                add to what is wrong.
+            ArchiveError: it was not, and another attempt would be refused like this one, or so
+                many others were not that it would only add to what is wrong.
         """
         try:
             lean.put(line)
         except StaleError:
             return False
+        except RefusedError as refused:
+            raise ArchiveError(f"PutRecord: {_said(refused.code, refused.message)}") from refused
         # every Exception: what is not the confirmation is boto3's to tell
         except Exception as error:
             if not self._quota.acquire(_RETRY_COST):
@@ -233,7 +235,14 @@ def _describe(error: Exception) -> str:
     """Say what went wrong, in words that cannot hold a payload or a secret."""
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
-        return f"{details.get('Code', 'Unknown')}: {details.get('Message', '')}"[:500]
+        return _said(details.get("Code", "Unknown"), details.get("Message", ""))
+    if isinstance(error, NotConfirmedError):
+        return str(error)[:500]
     if isinstance(error, BotoCoreError):
         return f"{type(error).__name__}: {error}"[:500]
     return type(error).__name__
+
+
+def _said(code: str, message: str) -> str:
+    """Return AWS's words without what was signed: a wrong signature's message quotes the token."""
+    return f"{code}: {message.partition('The Canonical String')[0].strip()}"[:500]

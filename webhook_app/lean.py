@@ -31,6 +31,16 @@ class NotConfirmedError(Exception):
     """What came back was not the confirmation. `str()` holds no payload and no secret."""
 
 
+class RefusedError(NotConfirmedError):
+    """AWS said no, for a reason that will be the same next time."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """Take AWS's code and message."""
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
 class StaleError(Exception):
     """The connection had been closed by the other side while nobody used it."""
 
@@ -39,7 +49,30 @@ class _Answer(msgspec.Struct):
     record_id: str = msgspec.field(name="RecordId")
 
 
+class _Error(msgspec.Struct):
+    code: str = msgspec.field(name="__type")
+    message: str = ""
+
+
 _decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_error = msgspec.json.Decoder(_Error).decode
+
+# Of PutRecord's own errors and of all services'. What is not here may pass, so it is tried again.
+# https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecord.html, .../CommonErrors.html
+_FINAL = {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidArgumentException",
+    "InvalidKMSResourceException",
+    "InvalidSignatureException",
+    "InvalidSourceException",
+    "MissingAuthenticationTokenException",
+    "OptInRequired",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+    "ValidationException",
+}
 
 
 class LeanPutRecord:
@@ -81,6 +114,7 @@ class LeanPutRecord:
         """Store one record; return only once Firehose has confirmed it.
 
         Raises:
+            RefusedError: asking again would bring the same.
             StaleError: the kept connection had gone; nothing has answered on it.
             Exception: anything else; the record may have been stored all the same.
         """
@@ -105,7 +139,7 @@ class LeanPutRecord:
         if not keep:
             self.close()
         if status != 200:
-            raise NotConfirmedError(f"HTTP {status}")
+            raise _refusal(status, answer)
         if not _decode_answer(answer).record_id:
             raise NotConfirmedError("the answer has no RecordId")
 
@@ -181,6 +215,19 @@ class _Signer:
                 key = hmac.digest(key, word.encode(), "sha256")
             self._key = (day, secret_key, key)
         return key
+
+
+def _refusal(status: int, answer: bytes) -> NotConfirmedError:
+    """Return what an answer says that is not 200."""
+    try:
+        error = _decode_error(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return NotConfirmedError(f"HTTP {status}")
+    # it can have a namespace in front
+    code = error.code.rpartition("#")[2]
+    if code in _FINAL:
+        return RefusedError(code, error.message)
+    return NotConfirmedError(f"{code}: {error.message}")
 
 
 def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:

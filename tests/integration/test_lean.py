@@ -184,6 +184,38 @@ def test_a_200_without_a_record_id_is_none(wrong: bytes) -> None:
     server.close()
 
 
+@pytest.mark.parametrize("transport", ["lean", "boto3"])
+def test_what_was_signed_is_not_told_when_the_signature_is_wrong(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    message = "The signature does not match. The Canonical String should have been 'token:hidden'"
+    error = json.dumps({"__type": "com.amazon#InvalidSignatureException", "message": message})
+    server = Scripted(answer(error.encode(), "HTTP/1.1 400 Bad Request"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", server.url)
+    archive = FirehoseArchive(replace(firehose_settings, transport=transport))
+    told = "PutRecord: InvalidSignatureException: The signature does not match.$"
+    with pytest.raises(ArchiveError, match=told):
+        archive.put(RECORD)
+    if archive._lean:
+        archive._lean.close()
+    server.close()
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+def test_what_would_be_refused_again_is_not_asked_again(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    with FakeFirehose().serving() as firehose:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
+        archive = FirehoseArchive(firehose_settings)
+        firehose.behaviour = code
+        with pytest.raises(ArchiveError, match=f"PutRecord: {code}: Told so by the test."):
+            archive.put(RECORD)
+        assert firehose.calls == 1
+        assert archive._lean
+        archive._lean.close()
+
+
 def test_an_answer_cut_short_is_no_sign_of_a_stale_connection() -> None:
     server = Scripted(
         answer(), b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\n{"
@@ -326,7 +358,7 @@ def test_boto3_goes_all_of_it_where_the_lean_way_cannot(
     archive = FirehoseArchive(settings)
     assert bool(archive._lean) is leanly
     # attempts in all, over both ways
-    retries: dict[str, Any] = archive._firehose.meta.config.retries  # type: ignore[assignment]
+    retries: dict[str, Any] = archive._firehose.meta.config.retries  # type: ignore[attr-defined]
     assert retries["total_max_attempts"] + leanly == settings.attempts
 
 
