@@ -118,10 +118,7 @@ class LeanPutRecord:
             StaleError: the kept connection had gone; nothing has answered on it.
             Exception: anything else; the record may have been stored all the same.
         """
-        body = self._body_start + binascii.b2a_base64(data, newline=False) + b'"}}'
-        signed = self._signer.headers(body, self._credentials.get_frozen_credentials())
-        request = f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
+        request = self.request(data)
         connection: socket.socket | None = getattr(self._kept, "connection", None)
         used_before = connection is not None
         if connection is None or _is_dropped(connection):
@@ -142,6 +139,12 @@ class LeanPutRecord:
             raise _refusal(status, answer)
         if not _decode_answer(answer).record_id:
             raise NotConfirmedError("the answer has no RecordId")
+
+    def request(self, data: bytes) -> bytes:
+        """Return the request that stores one record, signed now."""
+        body = self._body_start + binascii.b2a_base64(data, newline=False) + b'"}}'
+        signed = self._signer.headers(body, self._credentials.get_frozen_credentials())
+        return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     def _connect(self) -> socket.socket:
         connection: socket.socket = socket.create_connection(

@@ -1,0 +1,58 @@
+"""What is done before the fork leaves no trace but in memory."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.conftest import FakeArchive
+from tests.fakes.firehose import FakeFirehose
+from webhook_app import create_app, warm
+from webhook_app.settings import Settings
+
+
+def test_nothing_is_archived_logged_or_counted(
+    app: Flask, archive: FakeArchive, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = client.get("/counter").json
+    with caplog.at_level(logging.DEBUG):
+        warm.warm(app)
+    assert archive.records == []
+    assert caplog.records == []
+    assert client.get("/counter").json == before
+    assert before
+    assert before["received"] == 0
+
+
+def test_the_deliveries_go_all_the_way(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = []
+    monkeypatch.setattr(warm._Rehearsal, "put", lambda _, record: put.append(record))
+    warm.warm(app)
+    # signed, verified, read and made a record: not turned away at the door
+    assert len(put) == warm._ROUNDS
+    assert put[0].payload.encode() == warm._EVENT
+    assert put[0].id == "evt_0"
+
+
+def test_firehose_signs_and_sends_nothing(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeFirehose().serving() as firehose:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
+        app = create_app(replace(firehose_settings, transport="lean"))
+        signed = []
+        lean = app.extensions["archive"]._lean
+        monkeypatch.setattr(lean, "request", lambda data: signed.append(data))
+        warm.warm(app)
+        assert len(signed) == warm._ROUNDS
+        assert firehose.calls == 0
+
+
+def test_the_log_works_afterwards(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    warm.warm(app)
+    app.test_client().post("/webhook/stripe", data=b"{}")
+    assert [record.message for record in caplog.records] == [
+        "Webhook signature verification failed"
+    ]
