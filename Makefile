@@ -6,7 +6,7 @@ PORT ?= 3001
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test faults strangers template audit lock clean
+.PHONY: help run demo test faults strangers bench template audit lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,6 +42,12 @@ faults: $(BIN)/.dev ## every fault of the archive and of processes against the s
 strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service [SECONDS=60]
 	python -m bench.strangers $(if $(SECONDS),--seconds $(SECONDS))
 
+bench: $(BIN)/.dev ## CPU, latency, throughput and memory of the service, in tables and pictures [SECONDS=3]
+	python -m bench.performance $(if $(SECONDS),--seconds $(SECONDS))
+	pytest tests/benchmarks/test_stages.py --benchmark-enable --benchmark-timer=time.process_time \
+		--benchmark-max-time=0.3 --benchmark-group-by=param:stage_of --benchmark-sort=min \
+		--benchmark-columns=min,median,rounds --quiet
+
 template: $(BIN)/.dev ## write the queries of deploy/athena into the CloudFormation template
 	python -m deploy.template
 
@@ -53,7 +59,7 @@ lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hash
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove the environment and what runs and tests left behind; an archive stays
-	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

@@ -4,6 +4,7 @@ from flask import Flask
 
 from . import commands, errors, health, webhook
 from .archive import Archive
+from .counters import Counters
 from .firehose import FirehoseArchive
 from .local import LocalArchive
 from .settings import Settings
@@ -26,15 +27,24 @@ def create_app(settings: Settings | None = None, archive: Archive | None = None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.extensions["settings"] = settings
-    app.extensions["archive"] = archive or open_archive(settings)
+    counters = Counters() if settings.counts else None
+    app.extensions["counters"] = counters
+    app.extensions["archive"] = archive or open_archive(settings, counters)
     app.register_blueprint(health.bp)
     app.register_blueprint(webhook.bp)
+    if counters:
+        # imported here: where nobody can ask, Prometheus's client is not even loaded
+        from .metrics import bp
+
+        app.register_blueprint(bp)
     app.register_error_handler(Exception, errors.from_exception)
     app.cli.add_command(commands.send_event)
     app.cli.add_command(commands.doctor)
     return app
 
 
-def open_archive(settings: Settings) -> Archive:
-    """Return the archive that the settings name."""
-    return LocalArchive(settings.archive_dir) if settings.archive_dir else FirehoseArchive(settings)
+def open_archive(settings: Settings, counters: Counters | None = None) -> Archive:
+    """Return the archive that the settings name; `counters` are told of its retries."""
+    if settings.archive_dir:
+        return LocalArchive(settings.archive_dir)
+    return FirehoseArchive(settings, counters.count_retries if counters else lambda _: None)

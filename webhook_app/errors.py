@@ -2,10 +2,11 @@
 
 import logging
 
-from flask import Response
+from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from .answers import error
+from .counters import Counters
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,11 @@ def from_exception(exception: Exception) -> Response:
     """Return the answer for anything that a view or Flask itself raised."""
     if not isinstance(exception, HTTPException):
         # a bug, and in one place only can it be: nothing else here does more than answer
-        log.exception("Failed to persist webhook", extra={"facts": {"outcome": "failed"}})
+        facts = {"outcome": "failed"}
+        log.exception("Failed to persist webhook", extra={"facts": facts})
+        counters: Counters | None = current_app.extensions["counters"]
+        if counters and request.endpoint == "webhook.receive":
+            counters.end_delivery(facts)
         return error(500, "Storage unavailable")
     status = exception.code or 500
     response = error(status, _MESSAGES.get(status, exception.name.capitalize()))

@@ -11,6 +11,7 @@ import os
 import random
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
@@ -51,8 +52,14 @@ class FirehoseArchive:
     connection, so workers forked afterwards share no socket.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Use the stream and the bucket of the settings; nothing is sent yet."""
+    def __init__(
+        self, settings: Settings, count_retries: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Use the stream and the bucket of the settings; nothing is sent yet.
+
+        `count_retries` is told how many tries a write took beyond its first.
+        """
+        self._count_retries = count_retries
         self._stream_name = settings.stream_name or ""
         self._bucket = settings.archive_bucket
         self._firehose = firehose_client(settings)
@@ -76,18 +83,28 @@ class FirehoseArchive:
         if len(line) > MAX_RECORD_BYTES:
             self._put_oversize(record, line)
             return
-        if self._lean and self._put_leanly(self._lean, line):
-            return
+        if self._lean:
+            if self._put_leanly(self._lean, line):
+                return
+            self._count_retries(1)
         try:
             answer = self._firehose.put_record(
                 DeliveryStreamName=self._stream_name, Record={"Data": line}
             )
+            self._count_retries(_retries(answer))
             confirmed = bool(answer.get("RecordId"))
         # every Exception: a corrupt answer can raise anything out of botocore's parsers
         except Exception as error:
+            self._count_retries(_retries(getattr(error, "response", None)))
             raise ArchiveError(f"PutRecord: {_describe(error)}") from error
         if not confirmed:
             raise ArchiveError("PutRecord: the answer has no RecordId")
+
+    def rehearse(self, record: Record) -> None:
+        """Do what a put does without sending anything, to have done it before."""
+        line = record.line()
+        if self._lean:
+            self._lean.request(line)
 
     def _put_leanly(self, lean: LeanPutRecord, line: bytes) -> bool:
         """Return whether the first attempt was confirmed, and else when boto3 may try again.
@@ -124,8 +141,10 @@ class FirehoseArchive:
                 Body=gzip.compress(line, 6, mtime=0),
                 ContentType="application/gzip",
             )
+            self._count_retries(_retries(answer))
             confirmed = bool(answer.get("ETag"))
         except Exception as error:
+            self._count_retries(_retries(getattr(error, "response", None)))
             raise ArchiveError(f"PutObject: {_describe(error)}") from error
         if not confirmed:
             raise ArchiveError("PutObject: the answer has no ETag")
@@ -149,6 +168,11 @@ def _renew_ahead(credentials: RefreshableCredentials) -> None:
                 time.sleep(1)
 
     threading.Thread(target=renew, name="credentials", daemon=True).start()
+
+
+def _retries(answer: Any) -> int:
+    """Return how many tries boto3 made beyond its first, as far as it says."""
+    return int((answer or {}).get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
 def _pause() -> None:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from .answers import answer, error
 from .archive import Archive, ArchiveError
+from .counters import Counters
 from .record import webhook_record
 from .settings import Settings
 from .signature import refusal
@@ -21,6 +22,8 @@ bp = Blueprint("webhook", __name__)
 
 # what Heroku's router and common proxies send; anything else could forge a log line
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,200}")
+# https://www.w3.org/TR/trace-context/#traceparent-header, where an id of zeros is none
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @bp.post("/webhook/stripe", strict_slashes=False)
@@ -36,6 +39,9 @@ def receive() -> Response:
     received_at = datetime.now(UTC)
     settings: Settings = current_app.extensions["settings"]
     archive: Archive = current_app.extensions["archive"]
+    counters: Counters | None = current_app.extensions["counters"]
+    if counters:
+        counters.begin_delivery()
 
     facts: dict[str, object] = {"outcome": "refused"}
     try:
@@ -81,10 +87,11 @@ def _read_body(limit: int) -> bytes:
     request.max_content_length = limit + 1
     try:
         body = request.get_data(cache=False)
-    except HTTPException:
+    except RequestEntityTooLarge:
         raise
     except Exception as error:
-        # whatever the server's chunk parser raises, a class of its own for each server
+        # whatever the server's chunk parser raises, a class of its own for each server; where the
+        # client has gone, Werkzeug's words for a browser
         raise BadRequest("malformed body") from error
     if len(body) > limit:
         raise RequestEntityTooLarge("body over MAX_BODY_BYTES")
@@ -96,8 +103,13 @@ def _read_body(limit: int) -> bytes:
 def _log_delivery(level: int, message: str, started: float, facts: dict[str, object]) -> None:
     request_id = request.headers.get("X-Request-ID", "")
     facts["request_id"] = request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex
+    if trace := _TRACEPARENT.fullmatch(request.headers.get("traceparent", "")):
+        facts["trace_id"] = trace[1]
     facts["total_ms"] = _ms_since(started)
     log.log(level, message, extra={"facts": facts})
+    counters: Counters | None = current_app.extensions["counters"]
+    if counters:
+        counters.end_delivery(facts)
 
 
 def _ms_since(started: float) -> float:

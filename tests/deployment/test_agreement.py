@@ -23,7 +23,12 @@ PLATFORM = {
 }
 #: Those with a disk that stays, and the base image, need no stream; the rest archives to one.
 WITHOUT_STREAM = {"compose.yaml", "systemd", "Dockerfile"}
-SECRETS = {"STRIPE_WEBHOOK_SECRET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+SECRETS = {
+    "STRIPE_WEBHOOK_SECRET",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "METRICS_TOKEN",
+}
 PORT = Settings(webhook_secrets=()).port
 GRACE = targets.gunicorn_constant("graceful_timeout")
 

@@ -26,7 +26,7 @@ from tests.deployment import targets
 from tests.deployment.targets import ROOT
 from tests.needs import needed
 from tests.system.conftest import payloads
-from tests.system.stripe_side import SECRET, deliver
+from tests.system.stripe_side import SECRET, deliver, get
 
 IMAGE_FILES = {"wsgi.py", "gunicorn.conf.py"}
 
@@ -293,6 +293,8 @@ def test_the_image_serves_without_rights_on_a_read_only_root(image: Stage, tmp_p
         body = b'{"id": "evt_1", "object": "event", "type": "invoice.paid"}\n'
         assert deliver(container.port, body).status == 200
         assert payloads(*container.volumes.values()) == [body]
+        counted = get(container.port, "/counter")
+        assert (counted.status, counted.json["archived_by_type"]) == (200, {"invoice.paid": 1})
 
         status = Path(f"/proc/{container.process.pid}/status").read_text()
         ids = [str(number) for number in re.findall(r"^[UG]id:\t(\d+)", status, re.M)]

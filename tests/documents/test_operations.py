@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from demo.service import PROJECT, running
 from tests.infrastructure import cloudformation
 from tests.infrastructure.conftest import CHOICES
 from tests.system.conftest import log_lines
-from tests.system.stripe_side import SECRET, deliver
+from tests.system.stripe_side import SECRET, deliver, get
 from webhook_app.signature import Refusal
 
 from .test_names import commands
@@ -81,6 +82,46 @@ def test_the_alarms_ring_when_the_table_says(request: pytest.FixtureRequest) -> 
     headings = re.findall(r"^## (.*)$", OPERATIONS.read_text(), re.MULTILINE)
     for alarm in world["alarms"].values():
         assert alarm["description"].rstrip(".").split("docs/OPERATIONS.md, ")[1] in headings
+
+
+def test_the_counters_are_those_that_are_told(tmp_path: Path) -> None:
+    section = OPERATIONS.read_text().split("## Counters\n")[1].split("\n## ")[0]
+    (asked,) = re.findall(r"^```sh\n(.*)\n```$", section, re.MULTILINE)
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    variables = {
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "ARCHIVE_DIR": str(tmp_path / "archive"),
+        "METRICS_TOKEN": "token-of-at-least-16",
+        "WEB_WORKERS": "1",
+    }
+    with running(variables, tmp_path / "log") as service:
+        assert deliver(service.port, b"[]").status == 200
+        told = subprocess.run(
+            ["sh", "-c", asked.replace("3001", str(service.port))],
+            env={**os.environ, "METRICS_TOKEN": variables["METRICS_TOKEN"]},
+            capture_output=True,
+            check=True,
+            timeout=20,
+        )
+        exported = get(service.port, "/metrics", variables["METRICS_TOKEN"]).body.decode()
+    example = json.loads(shown)
+    assert list(json.loads(told.stdout)) == list(example)
+    assert example["received"] == sum(example[name] for name in ("archived", "failed", "refused"))
+    assert example["archived"] == sum(example["archived_by_type"].values())
+    table = rows(OPERATIONS, "Counters")
+    families = re.findall(r"^# TYPE (\S+)", exported, re.MULTILINE)
+    assert {quoted(name)[0] for name, *_ in table} == set(families)
+    for name, labels, _ in table:
+        found = re.findall(rf"^{quoted(name)[0]}\w*{{(\w+)=", exported, re.MULTILINE)
+        assert set(found) == set(quoted(labels)[:1])
+
+
+def test_the_alerts_of_prometheus_are_all_told() -> None:
+    rules = (PROJECT / "deploy/monitoring/alerts.yml").read_text()
+    told = OPERATIONS.read_text().split("| alert | rings when | do |")[1]
+    rows_told = re.findall(r"^\| `(\w+)` \| .* \| \[(.*?)\].* \|$", told, re.MULTILINE)
+    alerts = re.findall(r"- alert: (\w+)\n.*?OPERATIONS.md, (.*?)\n", rules, re.DOTALL)
+    assert rows_told[: len(alerts)] == alerts
 
 
 def test_the_line_that_is_shown_has_the_fields_of_the_log(tmp_path: Path) -> None:

@@ -80,6 +80,25 @@ def test_a_passing_fault_is_retried(
     assert firehose.records == [RECORD.line()]
 
 
+@pytest.mark.parametrize("behaviour", ["ServiceUnavailableException", "reset"])
+def test_retries_are_counted(
+    firehose_settings: Settings,
+    firehose: FakeFirehose,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+) -> None:
+    counted: list[int] = []
+    monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
+    archive = FirehoseArchive(replace(firehose_settings, attempts=3), counted.append)
+    archive.put(RECORD)
+    assert sum(counted) == 0
+    firehose.script.extend([behaviour, behaviour])
+    archive.put(RECORD)
+    assert sum(counted) == 2
+    if archive._lean:
+        archive._lean.close()
+
+
 def test_a_lost_answer_is_a_duplicate_and_no_loss(
     archive: FirehoseArchive, firehose: FakeFirehose
 ) -> None:

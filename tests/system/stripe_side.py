@@ -52,10 +52,11 @@ def deliver(
         connection.close()
 
 
-def get(port: int, path: str) -> Answer:
+def get(port: int, path: str, token: str | None = None) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return Answer(answer.status, answer.getheader("Content-Type", ""), answer.read())
     finally:

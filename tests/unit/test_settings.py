@@ -43,6 +43,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "PORT": "8080",
             "WEB_WORKERS": "7",
             "WEB_THREADS": "9",
+            "METRICS_TOKEN": " sixteen-or-more-\n",
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": "TEXT",
             "LOG_FILE": str(tmp_path / "logs/app.log"),
@@ -61,6 +62,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         port=8080,
         workers=7,
         threads=9,
+        metrics_token="sixteen-or-more-",
         log_level="DEBUG",
         log_format="text",
         log_file=tmp_path / "logs/app.log",
@@ -122,6 +124,10 @@ def test_every_problem_is_named_at_once_with_its_cure() -> None:
         ({"ARCHIVE_READ_TIMEOUT": "3.5"}, "add up to 10.0 s"),
         ({"ARCHIVE_ATTEMPTS": "3"}, "add up to 15.0 s"),
         ({"WEB_WORKERS": "0"}, "WEB_WORKERS is out of range"),
+        ({"METRICS_TOKEN": "fifteen-or-less"}, "METRICS_TOKEN is shorter than 16 characters"),
+        ({"METRICS_TOKEN": "sixteen or more "}, "METRICS_TOKEN is shorter than 16 characters"),
+        ({"METRICS_TOKEN": "a token with spaces"}, "METRICS_TOKEN holds a space"),
+        ({"METRICS_TOKEN": "töken-of-more-than-16"}, "a character that no header carries"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT is not known"),
         ({"LOG_FILE": "/"}, "LOG_FILE names a file that cannot be written to"),
         ({"LOG_FILE": "/dev/null/app.log"}, "LOG_FILE names a file that cannot be written to"),
@@ -142,13 +148,24 @@ def test_the_budget_binds_only_where_there_is_a_network() -> None:
     assert Settings.from_environ(LOCAL | {"ARCHIVE_READ_TIMEOUT": "9"}).read_timeout_s == 9
 
 
+def test_deliveries_are_counted_where_somebody_may_ask() -> None:
+    token = {"METRICS_TOKEN": "sixteen-or-more-"}
+    assert Settings.from_environ(LOCAL).counts
+    assert Settings.from_environ(LOCAL | token).counts
+    assert Settings.from_environ(FIREHOSE | token).counts
+    assert not Settings.from_environ(FIREHOSE | {"METRICS_TOKEN": " "}).counts
+
+
 def test_the_budget_counts_every_attempt_and_the_longest_waits_between() -> None:
     settings = Settings(webhook_secrets=(), attempts=3, connect_timeout_s=0.5, read_timeout_s=1.0)
     assert settings.archive_budget_s == 3 * 1.5 + 1 + 2
 
 
 def test_no_secret_is_in_a_repr_or_an_error() -> None:
-    environ = LOCAL | {"STRIPE_WEBHOOK_SECRET": "whsec_hidden"}
+    environ = LOCAL | {
+        "STRIPE_WEBHOOK_SECRET": "whsec_hidden",
+        "METRICS_TOKEN": "hidden-token-of-metrics",
+    }
     assert "hidden" not in repr(Settings.from_environ(environ))
     # pasted into every wrong place
     wrong = dict.fromkeys(
@@ -160,6 +177,7 @@ def test_no_secret_is_in_a_repr_or_an_error() -> None:
             "WEB_WORKERS",
             "MAX_BODY_BYTES",
             "ARCHIVE_READ_TIMEOUT",
+            "METRICS_TOKEN",
             "LOG_LEVEL",
             "LOG_FORMAT",
         ],
@@ -169,7 +187,7 @@ def test_no_secret_is_in_a_repr_or_an_error() -> None:
         {"STRIPE_WEBHOOK_SECRET": "sk_hidden", "LOG_FILE": "/dev/null/hidden"} | wrong
     )
     assert "hidden" not in message.lower()
-    assert "11 problems" in message
+    assert "12 problems" in message
 
 
 def test_the_environment_beats_dotenv_and_its_archive_beats_the_other(

@@ -253,6 +253,36 @@ def test_a_request_id_is_taken_over_if_it_is_one(
     assert (facts(caplog)["request_id"] == sent) is kept
 
 
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", TRACE),
+        (f"00-{TRACE}-b7ad6b7169203331-00", TRACE),
+        (f"00-{TRACE.upper()}-b7ad6b7169203331-01", None),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE}-b7ad6b7169203331-01-more", None),
+        (f"01-{TRACE}-b7ad6b7169203331-01", None),
+        (f"ff-{TRACE}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE[1:]}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE}-b7ad6b7169203331-1", None),
+        ("00-\u0663" * 10, None),
+        ("", None),
+    ],
+)
+def test_a_trace_id_is_taken_over_if_it_is_one(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, sent: str, taken: str | None
+) -> None:
+    headers = {"traceparent": sent.encode().decode("latin-1")}
+    client.post("/webhook/stripe", data=BODY, headers=headers)
+    told = facts(caplog)
+    assert told.get("trace_id") == taken
+    assert len(told["request_id"]) == 32
+
+
 @hypothesis_settings(max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH"]),
