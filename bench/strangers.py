@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 
+from bench import processes
 from demo.service import Service, running
 from tests.fakes.firehose import FakeFirehose
 from tests.system.stripe_side import head, signature
@@ -208,13 +209,7 @@ async def _siege(port: int, stranger: Stranger, seconds: int) -> tuple[list[floa
 
 def memory_mb(service: Service) -> float:
     """Return what the service's processes take together (PSS)."""
-    pid = service.process.pid
-    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    total_kb = 0
-    for process in [str(pid), *workers]:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        total_kb += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total_kb / 1024
+    return processes.pss_mb(service.process.pid)
 
 
 def measure(kind: str, seconds: int, extra: dict[str, str] | None = None) -> Row:

@@ -109,5 +109,5 @@ def wait_for_port(port: int, given_up: Callable[[], bool] = lambda: False) -> No
     while time.monotonic() < deadline and not given_up():
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
-        time.sleep(0.05)
+        time.sleep(0.01)
     raise TimeoutError(f"nothing listens on port {port}")

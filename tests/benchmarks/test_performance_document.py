@@ -1,0 +1,100 @@
+"""docs/PERFORMANCE.md says what its results say, and its sizes are right."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench import performance
+from bench.performance import DOCUMENT, PUBLISHED, RESULTS, digest, main
+from bench.pictures import PICTURES
+from bench.results import Memory, Results, read
+from bench.scenarios import memory_line
+from bench.sizing import PLACES, Place, Rate, rate
+from bench.tables import renewed, table
+from webhook_app.capacity import worker_count
+
+
+@pytest.fixture(scope="module")
+def published() -> Results:
+    return read(PUBLISHED / RESULTS)
+
+
+def test_the_document_holds_what_its_results_say(published: Results) -> None:
+    text = DOCUMENT.read_text()
+    assert renewed(text, published) == text, "run `python -m bench.performance --document`"
+    with pytest.raises(ValueError, match="not enough values"):
+        renewed(text.replace("<!-- /places -->", ""), published)
+
+
+def test_the_pictures_show_these_results() -> None:
+    assert {path.stem for path in PUBLISHED.glob("*.png")} == set(PICTURES)
+    for name in PICTURES:
+        picture = (PUBLISHED / f"{name}.png").read_bytes()
+        assert digest(PUBLISHED / RESULTS).encode() in picture, name
+
+
+def test_what_is_published_was_measured_in_full(published: Results) -> None:
+    assert published.seconds >= 1
+    assert published.errors == 0
+
+
+def test_a_last_run_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into a copy: its results, its pictures, and the document's tables."""
+    for name in ("LATEST", "PUBLISHED", "DOCUMENT"):
+        monkeypatch.setattr(performance, name, tmp_path / name)
+    (tmp_path / "LATEST").mkdir()
+    last_run = (PUBLISHED / RESULTS).read_bytes()
+    (tmp_path / "LATEST" / RESULTS).write_bytes(last_run)
+    (tmp_path / "DOCUMENT").write_text(DOCUMENT.read_text().replace("| verify ", "| werify "))
+    result = CliRunner().invoke(main, ["--publish"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "DOCUMENT").read_text() == DOCUMENT.read_text()
+    assert (tmp_path / "PUBLISHED" / RESULTS).read_bytes() == last_run
+    assert len(list((tmp_path / "PUBLISHED").glob("*.png"))) == len(PICTURES)
+
+
+def test_a_place_takes_what_the_lesser_of_its_two_limits_allows(published: Results) -> None:
+    known = replace(published, cpu=replace(published.cpu, us_per_event=500))
+    workers = worker_count(512 * 2**20)
+    # a core of 500 us an event takes 2,000 events a second
+    assert rate(known, Place("", 512, 4), 100) == Rate(workers * 10, "workers")
+    assert rate(known, Place("", 512, 1 / 16), 100) == Rate(125, "CPU")
+    assert rate(known, Place("", 512, None), 50) == Rate(workers * 20, "workers, or less")
+
+
+def test_the_documents_sizes_are_those_of_capacity_and_of_the_cpu_measured(
+    published: Results,
+) -> None:
+    rows = {
+        cells[0]: cells[1:]
+        for line in DOCUMENT.read_text().splitlines()
+        if len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 7
+    }
+    for place in PLACES:
+        memory, _, workers, cores_allow, *rates = rows[place.name]
+        assert int(memory.replace(",", "")) == place.memory_mb
+        assert int(workers) == worker_count(place.memory_mb * 2**20)
+        for latency_s, told in zip((0.05, 0.1), rates, strict=True):
+            limits = [int(workers) / latency_s]
+            if place.cores is not None:
+                limits.append(place.cores / published.cpu.us_per_event * 1e6)
+                assert float(cores_allow.replace(",", "")) == pytest.approx(limits[1], abs=1)
+            figure = float(re.sub(r" \(.*", "", told).replace(",", ""))
+            assert figure == pytest.approx(min(limits), abs=1)
+
+
+def test_the_memory_of_workers_is_read_off_a_straight_line() -> None:
+    rows = [Memory(workers=count, threads=1, pss_mb=70 + 9 * (count - 1)) for count in (1, 4, 16)]
+    assert memory_line(rows) == (70, 9)
+
+
+def test_figures_stand_at_the_right_and_words_at_the_left() -> None:
+    assert table(["a", "events/s", "of"], [("x", "5", "y"), ("zz", "1,000", "?")]).splitlines() == [
+        "| a  | events/s | of  |",
+        "| -- | -------: | --- |",
+        "| x  |        5 | y   |",
+        "| zz |    1,000 | ?   |",
+    ]
