@@ -20,11 +20,7 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TextIO
 
-import msgspec
-
 from .settings import Settings
-
-_encode = msgspec.json.Encoder().encode
 
 
 def configuration(settings: Settings) -> dict[str, object]:
@@ -62,10 +58,6 @@ def configure(settings: Settings) -> None:
     Raises:
         OSError: the log file cannot be written.
     """
-    # nobody reads where in the code a line was made, in which process and which thread: 15 us each
-    # https://docs.python.org/3/howto/logging.html#optimization
-    logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # a log that cannot be written is no reason to refuse a webhook, nor to fill standard error
     logging.raiseExceptions = False
     logging.config.dictConfig(configuration(settings))
@@ -126,14 +118,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         } | _facts(record)
-        try:
-            encoded = _encode(line)
-            if encoded.isascii():
-                return encoded.decode()
-        except (TypeError, ValueError):
-            pass
-        # escapes what is not ASCII, so that nothing drives a terminal, lone surrogates included
-        return json.dumps(line, separators=(",", ":"), default=str)
+        return json.dumps(line)
 
 
 class TextFormatter(logging.Formatter):

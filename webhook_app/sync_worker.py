@@ -250,7 +250,6 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
             if incoming.whole:
                 self._serve(incoming)
             elif not self._is_waiting(incoming):
-                incoming.client.setblocking(False)
                 self._incoming[incoming.client.fileno()] = incoming
                 self._epoll.register(incoming.client, select.EPOLLIN)
             elif len(incoming.received) > MAX_HEAD_BYTES:

@@ -2,10 +2,10 @@
 
 import logging
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 
 from tests.conftest import FakeArchive
 from tests.fakes.firehose import FakeFirehose
@@ -13,17 +13,22 @@ from webhook_app import create_app, warm
 from webhook_app.settings import Settings
 
 
+@pytest.mark.parametrize("token", [None, "a-token-of-16-characters"])
 def test_nothing_is_archived_logged_or_counted(
-    app: Flask, archive: FakeArchive, client: FlaskClient, caplog: pytest.LogCaptureFixture
+    settings: Settings, archive: FakeArchive, caplog: pytest.LogCaptureFixture, token: str | None
 ) -> None:
-    before = client.get("/counter").json
-    with caplog.at_level(logging.DEBUG):
+    app = create_app(replace(settings, metrics_token=token), archive)
+    made: list[Flask] = []
+    with caplog.at_level(logging.DEBUG), patch.object(warm, "create_app") as create:
+        create.side_effect = lambda *given: made.append(create_app(*given)) or made[0]  # type: ignore[func-returns-value]
         warm.warm(app)
     assert archive.records == []
     assert caplog.records == []
-    assert client.get("/counter").json == before
-    assert before
-    assert before["received"] == 0
+    # neither those of the service nor any of its copy, which would be memory for nothing
+    counter = app.test_client().get("/counter", headers={"Authorization": f"Bearer {token}"})
+    assert counter.json
+    assert counter.json["received"] == 0
+    assert made[0].extensions["counters"] is None
 
 
 def test_the_deliveries_go_all_the_way(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from demo.service import PROJECT, environment, free_port, procfile_command, running, wait_for_port
 from tests.system.conftest import ROOT, payloads
-from tests.system.stripe_side import deliver, get, head, signature
+from tests.system.stripe_side import SECRET, deliver, get, head, signature
 
 LOCAL = {"STRIPE_WEBHOOK_SECRET": "whsec_first", "ARCHIVE_DIR": "archive"}
 FLASK_RUN = ["flask", "run", "--no-reload"]
@@ -143,3 +143,31 @@ def test_a_request_in_flight_is_finished_when_the_service_is_stopped(tmp_path: P
         connection.close()
         assert service.process.wait(timeout=20) == 0
     assert payloads(folder) == [body]
+
+
+def test_gunicorns_own_options_hold_for_every_request(tmp_path: Path) -> None:
+    """The short way through HTTP steps aside where gunicorn was told to do more than answer."""
+    variables = {
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "ARCHIVE_DIR": str(tmp_path / "archive"),
+        "WEB_WORKERS": "1",
+        "GUNICORN_CMD_ARGS": f"--access-logfile {tmp_path}/access --max-requests 2",
+    }
+    with running(variables, tmp_path / "log") as service:
+        for number in range(5):
+            assert deliver(service.port, b"[%d]" % number).status == 200
+    assert (tmp_path / "access").read_text().count("POST /webhook/stripe") == 5
+    assert service.log.read_text().count("Autorestarting worker") >= 2
+
+
+def test_a_worker_can_be_told_to_end_after_so_many_requests(tmp_path: Path) -> None:
+    variables = {
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "ARCHIVE_DIR": str(tmp_path / "archive"),
+        "WEB_WORKERS": "1",
+        "GUNICORN_CMD_ARGS": "--max-requests 2",
+    }
+    with running(variables, tmp_path / "log") as service:
+        for number in range(5):
+            assert deliver(service.port, b"[%d]" % number).status == 200
+    assert service.log.read_text().count("Autorestarting worker") >= 2

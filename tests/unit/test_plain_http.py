@@ -151,6 +151,7 @@ def test_what_is_plain_is_read_as_gunicorn_reads_it(
         DELIVERY.replace(b"Content-Length: 2", b"Content-Length: 3"),
         DELIVERY.replace(b"Content-Length: 2", b"Content-Length: 2\r\nContent-Length: 2"),
         DELIVERY.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked"),
+        DELIVERY + b"\r\nTransfer-Encoding: chunked",
         DELIVERY + b"\r\nExpect: 100-continue",
         DELIVERY + b"\r\nHost: other.example.com",
         DELIVERY + b"\r\nX_Request_ID: 1",
