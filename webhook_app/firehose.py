@@ -19,7 +19,7 @@ from urllib.request import getproxies
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.retries.quota import RetryQuota
 
@@ -104,7 +104,8 @@ class FirehoseArchive:
         """Do what a put does without sending anything, to have done it before."""
         line = record.line()
         if self._lean:
-            self._lean.request(line)
+            # no real ones: those of a role could be due, and their renewal hang
+            self._lean.request(line, ReadOnlyCredentials("", "", None))
 
     def _put_leanly(self, lean: LeanPutRecord, line: bytes) -> bool:
         """Return whether the first attempt was confirmed, and else when boto3 may try again.

@@ -14,11 +14,10 @@ import ssl
 import threading
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.httpsession import get_cert_path
 
 #: Bytes of an answer's head, and of its body; Firehose's have about 300 each.
@@ -118,7 +117,7 @@ class LeanPutRecord:
             StaleError: the kept connection had gone; nothing has answered on it.
             Exception: anything else; the record may have been stored all the same.
         """
-        request = self.request(data)
+        request = self.request(data, self._credentials.get_frozen_credentials())
         connection: socket.socket | None = getattr(self._kept, "connection", None)
         used_before = connection is not None
         if connection is None or _is_dropped(connection):
@@ -140,10 +139,10 @@ class LeanPutRecord:
         if not _decode_answer(answer).record_id:
             raise NotConfirmedError("the answer has no RecordId")
 
-    def request(self, data: bytes) -> bytes:
+    def request(self, data: bytes, credentials: ReadOnlyCredentials) -> bytes:
         """Return the request that stores one record, signed now."""
         body = self._body_start + binascii.b2a_base64(data, newline=False) + b'"}}'
-        signed = self._signer.headers(body, self._credentials.get_frozen_credentials())
+        signed = self._signer.headers(body, credentials)
         return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     def _connect(self) -> socket.socket:
@@ -186,8 +185,8 @@ class _Signer:
         self._region = region
         self._key: tuple[str, str, bytes] = ("", "", b"")
 
-    def headers(self, body: bytes, credentials: Any) -> str:
-        """Return the header lines that sign a body now. `credentials` are frozen ones."""
+    def headers(self, body: bytes, credentials: ReadOnlyCredentials) -> str:
+        """Return the header lines that sign a body now."""
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         token = credentials.token
         token_line = f"x-amz-security-token:{token}\n" if token else ""
@@ -200,7 +199,7 @@ class _Signer:
         scope = f"{moment[:8]}/{self._region}/firehose/aws4_request"
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
-        key = self._signing_key(moment[:8], credentials.secret_key)
+        key = self._signing_key(moment[:8], credentials.secret_key or "")
         signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
         return (
             f"X-Amz-Date: {moment}\r\n"

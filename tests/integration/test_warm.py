@@ -49,7 +49,7 @@ def test_firehose_signs_and_sends_nothing(
         app = create_app(replace(firehose_settings, transport="lean"))
         signed = []
         lean = app.extensions["archive"]._lean
-        monkeypatch.setattr(lean, "request", lambda data: signed.append(data))
+        monkeypatch.setattr(lean, "request", lambda data, _: signed.append(data))
         warm.warm(app)
         assert len(signed) == warm._ROUNDS
         assert firehose.calls == 0
