@@ -269,8 +269,9 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
 
     def _serve_plain(self, incoming: Incoming) -> bool:
         """Serve a request by the short way; False, and nothing done, if it is not plain."""
-        server = incoming.client.getsockname()
-        environ = plain_environ(incoming.head, incoming.body(), incoming.address, server, self.cfg)
+        environ = plain_environ(
+            incoming.head, incoming.body(), incoming.address, incoming.server, self.cfg
+        )
         if environ is None:
             return False
         try:
