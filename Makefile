@@ -6,7 +6,7 @@ PORT ?= 3001
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test faults strangers bench template audit lock clean
+.PHONY: help run demo test faults strangers bench template tools audit lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,11 +51,14 @@ bench: $(BIN)/.dev ## CPU, latency, throughput and memory of the service, in tab
 template: $(BIN)/.dev ## write the queries of deploy/athena into the CloudFormation template
 	python -m deploy.template
 
+tools: $(BIN)/.tools ## install what `flask archive` needs, and the script stripe-archive
+
 audit: $(BIN)/.dev ## known vulnerabilities of what the service runs on; asks a public database
-	pip-audit --strict --disable-pip --require-hashes --requirement requirements.txt
+	pip-audit --strict --disable-pip --require-hashes --requirement requirements-tools.txt
 
 lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hashes
 	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements.in requirements-tools.in -c requirements.txt -o requirements-tools.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove the environment and what runs and tests left behind; an archive stays
@@ -80,4 +83,13 @@ $(BIN)/.run: requirements.txt | $(BIN)/python
 
 $(BIN)/.dev: requirements-dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(INSTALL_SCRIPT)
+	@touch $@ $(BIN)/.run $(BIN)/.tools
+
+$(BIN)/.tools: requirements-tools.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-tools.txt
+	$(INSTALL_SCRIPT)
 	@touch $@ $(BIN)/.run
+
+# in place: the script runs the code of this folder
+INSTALL_SCRIPT = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-index --no-build-isolation --editable .

@@ -17,4 +17,4 @@ def _service() -> Flask:
     return create_app(settings)
 
 
-app = commands.doctors_app() or _service()
+app = commands.commands_app() or _service()

@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None, archive: Archive | None = None)
     app.register_error_handler(Exception, errors.from_exception)
     app.cli.add_command(commands.send_event)
     app.cli.add_command(commands.doctor)
+    app.cli.add_command(commands.archive)
     return app
 
 

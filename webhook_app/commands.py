@@ -1,12 +1,13 @@
 """What `flask` can do beside serving.
 
 `flask send-event` delivers a signed event by hand; `flask doctor` looks for what would keep the
-next one from being archived.
+next one from being archived; `flask archive` are the tools of the package archive_tools.
 """
 
 import http.client
 import sys
-from typing import BinaryIO
+from functools import cached_property
+from typing import Any, BinaryIO
 
 import click
 from flask import Flask, current_app
@@ -70,16 +71,53 @@ def doctor() -> None:
     raise click.exceptions.Exit(status)
 
 
-def doctors_app() -> Flask | None:
-    """Return an application with `flask doctor` alone if that is what was called, else None.
+class _ArchiveTools(click.Group):
+    """`flask archive`; the tools are imported when they are called, and never by the service."""
+
+    @cached_property
+    def _group(self) -> click.Group:
+        from archive_tools.cli import archive
+
+        return archive
+
+    def get_help(self, ctx: click.Context) -> str:
+        return self._group.get_help(ctx)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._group.list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._group.get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return self._group.invoke(ctx)
+
+
+archive = _ArchiveTools("archive", short_help="Query, prove, complete and use the archive.")
+
+
+def commands_app() -> Flask | None:
+    """Return an application without the service for a command that needs none, else None.
 
     `flask` looks for a command in the application, and with a configuration that the service
-    refuses there would be none: the doctor has to come up all the same.
+    refuses there would be none: the doctor has to come up all the same, and the archive's tools
+    also where there is no service.
     """
-    words = (word for word in sys.argv[1:] if not word.startswith("-"))
     in_flask = click.get_current_context(silent=True) is not None
-    if not in_flask or next(words, None) != doctor.name:
+    if not in_flask or _command_name(sys.argv[1:]) not in (doctor.name, archive.name):
         return None
     app = Flask(__name__, static_folder=None)
     app.cli.add_command(doctor)
+    app.cli.add_command(archive)
     return app
+
+
+def _command_name(words: list[str]) -> str | None:
+    """Return the first word that is neither an option of `flask` nor its value."""
+    remaining = iter(words)
+    for word in remaining:
+        if word in ("-A", "--app", "-e", "--env-file"):
+            next(remaining, None)
+        elif not word.startswith("-"):
+            return word
+    return None

@@ -57,6 +57,18 @@ def webhook_record(body: bytes, signature: str, received_at: datetime) -> Record
 
     Whatever the body holds is kept; what cannot be read out of it is null in the columns.
     """
+    return _record(body, signature, received_at, "webhook")
+
+
+def events_api_record(body: bytes, received_at: datetime) -> Record:
+    """Return the record of an event as Stripe's Events API gave it: nobody signed that.
+
+    `body` is UTF-8, and not equal to the bytes of the webhook: the API renders events anew.
+    """
+    return _record(body, None, received_at, "events_api")
+
+
+def _record(body: bytes, signature: str | None, received_at: datetime, source: str) -> Record:
     payload = body.decode()
     event = _event(body, payload)
     return Record(
@@ -68,7 +80,7 @@ def webhook_record(body: bytes, signature: str, received_at: datetime) -> Record
         account=event.account,
         created=_unix_seconds(event.created),
         livemode=event.livemode,
-        source="webhook",
+        source=source,
         stripe_signature=signature,
         payload=payload,
     )

@@ -31,11 +31,11 @@ _TRANSPORTS = ("lean", "boto3")
 class SettingsError(Exception):
     """The environment is not fit to start with. `str()` names every problem and its cure."""
 
-    def __init__(self, problems: list[tuple[str, str, str]]) -> None:
-        """Take `(variable, what is wrong, cure)` for each problem."""
+    def __init__(self, problems: list[tuple[str, str, str]], subject: str = "The service") -> None:
+        """Take `(variable, what is wrong, cure)` for each problem, and who cannot start."""
         self.problems = problems
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [f"The service cannot start: {count} in its configuration."]
+        lines = [f"{subject} cannot start: {count} in its configuration."]
         for variable, wrong, cure in problems:
             lines += ["", f"  {variable} {wrong}.", f"      Cure: {cure}."]
         super().__init__("\n".join(lines))
@@ -98,6 +98,27 @@ class Settings:
         return _Reader(_process_environ() if environ is None else environ).settings()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ToolSettings(Settings):
+    """What the archive tools are told: the service's variables, none required, and Stripe's key.
+
+    A class of its own, so that the service never has an API key in its memory.
+    """
+
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    stripe_api_key: str | None = field(default=None, repr=False)
+    stripe_api_base: str = "https://api.stripe.com"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> "ToolSettings":
+        """Read the settings of the tools, from where the service's come from.
+
+        Raises:
+            SettingsError: something that is set is wrong; all of it is named at once.
+        """
+        return _Reader(_process_environ() if environ is None else environ).tool_settings()
+
+
 def _process_environ() -> Mapping[str, str]:
     """Return the environment, completed by `.env`; what is set for real wins over the file.
 
@@ -133,22 +154,12 @@ class _Reader:
         self._check_one_archive(stream_name, archive_dir)
         settings = Settings(
             webhook_secrets=self._secrets(),
-            signature_tolerance_s=self._integer("STRIPE_SIGNATURE_TOLERANCE", 300, 1, 2**31),
+            signature_tolerance_s=self._tolerance_s(),
             max_body_bytes=self._integer("MAX_BODY_BYTES", 4_194_304, 1, 67_108_864),
-            stream_name=self._match(
-                "FIREHOSE_DELIVERY_STREAM_NAME",
-                r"[a-zA-Z0-9_.-]{1,64}",
-                "the stream's name alone, not its ARN: 1 to 64 letters, digits, '_', '.', '-'",
-            ),
+            stream_name=self._stream(),
             archive_dir=self._folder("ARCHIVE_DIR"),
-            archive_bucket=self._match(
-                "ARCHIVE_BUCKET",
-                r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
-                "the bucket's name alone, without s3:// and without a path",
-            ),
-            aws_region=self._match(
-                "AWS_REGION", r"[a-z]{2,}(-[a-z]+)+-\d+", "a region such as us-east-1"
-            ),
+            archive_bucket=self._bucket(),
+            aws_region=self._region(),
             connect_timeout_s=self._seconds("ARCHIVE_CONNECT_TIMEOUT", 1.0, 0.05, 5),
             read_timeout_s=self._seconds("ARCHIVE_READ_TIMEOUT", 3.0, 0.05, 9),
             attempts=self._integer("ARCHIVE_ATTEMPTS", 2, 1, 4),
@@ -166,6 +177,62 @@ class _Reader:
         if self._problems:
             raise SettingsError(self._problems)
         return settings
+
+    def tool_settings(self) -> ToolSettings:
+        """Read what the tools need; they may have an archive to read that nobody may write to."""
+        archive_dir = self._text("ARCHIVE_DIR")
+        settings = ToolSettings(
+            webhook_secrets=self._secrets() if self._text("STRIPE_WEBHOOK_SECRET") else (),
+            signature_tolerance_s=self._tolerance_s(),
+            stream_name=self._stream(),
+            archive_dir=Path(archive_dir) if archive_dir else None,
+            archive_bucket=self._bucket(),
+            aws_region=self._region(),
+            # nobody waits for the answer, as Stripe does for the service's
+            connect_timeout_s=5,
+            read_timeout_s=20,
+            attempts=4,
+            port=self._integer("PORT", 3001, 1, 65_535),
+            stripe_api_key=self._api_key("STRIPE_API_KEY"),
+            stripe_api_base=self._address("STRIPE_API_BASE", "https://api.stripe.com"),
+        )
+        if self._problems:
+            raise SettingsError(self._problems, "The archive tools")
+        return settings
+
+    def _tolerance_s(self) -> int:
+        return self._integer("STRIPE_SIGNATURE_TOLERANCE", 300, 1, 2**31)
+
+    def _stream(self) -> str | None:
+        return self._match(
+            "FIREHOSE_DELIVERY_STREAM_NAME",
+            r"[a-zA-Z0-9_.-]{1,64}",
+            "the stream's name alone, not its ARN: 1 to 64 letters, digits, '_', '.', '-'",
+        )
+
+    def _bucket(self) -> str | None:
+        return self._match(
+            "ARCHIVE_BUCKET",
+            r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+            "the bucket's name alone, without s3:// and without a path",
+        )
+
+    def _region(self) -> str | None:
+        return self._match("AWS_REGION", r"[a-z]{2,}(-[a-z]+)+-\d+", "a region such as us-east-1")
+
+    def _api_key(self, name: str) -> str | None:
+        key = self._text(name)
+        if key and not re.fullmatch(r"(rk|sk)_[!-~]+", key):
+            cure = "make a restricted key, rk_…, that may read events, in the Stripe Dashboard"
+            self._problem(name, "is not a secret or restricted API key", cure)
+        return key
+
+    def _address(self, name: str, default: str) -> str:
+        text = self._text(name) or default
+        # a key that travels in the clear is everybody's, but on this machine
+        if not re.fullmatch(r"https://[^/?#]+/?|http://(localhost|127\.0\.0\.1)(:\d+)?/?", text):
+            self._problem(name, "is not an https:// address without a path", f"give {default}")
+        return text.rstrip("/")
 
     def _text(self, name: str) -> str | None:
         return self._environ.get(name, "").strip() or None

@@ -31,8 +31,8 @@ def refusal(
     """
     if not header:
         return Refusal.MISSING_HEADER
-    signed_at = _timestamp(header)
-    if signed_at is None:
+    time_signed = signed_at(header)
+    if time_signed is None:
         return Refusal.MALFORMED_HEADER
     try:
         # decoded once here, not once for every secret in there
@@ -43,13 +43,23 @@ def refusal(
     if any(_signed(payload, header, secret, tolerance_s) for secret in secrets):
         return None
     # a second look without the age tells a clock that is wrong from a stranger
-    stale = signed_at < time.time() - tolerance_s
+    stale = time_signed < time.time() - tolerance_s
     if stale and any(_signed(payload, header, secret, None) for secret in secrets):
         return Refusal.TOO_OLD
     return Refusal.NO_MATCH
 
 
-def _timestamp(header: str) -> int | None:
+def signer(payload: str, header: str, secrets: Iterable[str]) -> int | None:
+    """Return the index of the first of the secrets that signed a payload, whenever that was.
+
+    None where none of them did. For what has been archived: its age says nothing against it.
+    """
+    if signed_at(header) is None:
+        return None
+    return next((n for n, s in enumerate(secrets) if _signed(payload, header, s, None)), None)
+
+
+def signed_at(header: str) -> int | None:
     """Return the Unix seconds of a header in Stripe's form (`t=…,v1=…`), None for any other."""
     items = [item.partition("=") for item in header.split(",")]
     times = [value for scheme, _, value in items if scheme == "t"]

@@ -1,12 +1,14 @@
 import threading
 from pathlib import Path
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
 from werkzeug.serving import make_server
 
 from demo.service import free_port
 from tests.conftest import FakeArchive
+from webhook_app import commands
 
 EVENT = b'{"id": "evt_1", "name": "Zo\xc3\xab"}\n'
 
@@ -50,3 +52,21 @@ def test_what_cannot_be_sent_is_told(runner: FlaskCliRunner) -> None:
     no_text = runner.invoke(args=["send-event", "-"], input=b"\xff")
     assert "not UTF-8" in no_text.output
     assert (no_url.exit_code, no_text.exit_code) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["archive", "verify"], "archive"),
+        (["--app", "wsgi", "archive"], "archive"),
+        (["-e", "archive", "doctor"], "doctor"),
+        (["--debug", "run", "archive"], "run"),
+        ([], None),
+    ],
+)
+def test_the_command_is_found_among_flasks_options(words: list[str], name: str | None) -> None:
+    assert commands._command_name(words) == name
+
+
+def test_the_tools_belong_to_the_service_too(runner: FlaskCliRunner) -> None:
+    assert "verify" in runner.invoke(args=["archive", "--help"]).output

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_app.record import Record, webhook_record
+from webhook_app.record import Record, events_api_record, webhook_record
 
 NOW = datetime(2026, 11, 23, 9, 3, 45, 120, tzinfo=UTC)
 FIELDS = [
@@ -169,3 +169,12 @@ def test_any_event_is_kept_and_its_columns_are_what_json_says(
     created = expected.get("created")
     if type(created) is int:
         assert columns["created"] == (created if abs(created) < 2**63 else None)
+
+
+def test_what_the_events_api_gave_has_the_same_columns_and_no_signature() -> None:
+    body = b'{"id": "evt_1", "type": "t", "created": 1, "livemode": true}'
+    received, fetched = webhook_record(body, "t=1,v1=a", NOW), events_api_record(body, NOW)
+    assert (fetched.source, fetched.stripe_signature) == ("events_api", None)
+    assert (received.source, received.stripe_signature) == ("webhook", "t=1,v1=a")
+    for name in set(FIELDS) - {"source", "stripe_signature"}:
+        assert getattr(fetched, name) == getattr(received, name)

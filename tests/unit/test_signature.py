@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stripe import WebhookSignature
 
-from webhook_app.signature import Refusal, refusal
+from webhook_app.signature import Refusal, refusal, signer
 
 SECRET, OTHER = "whsec_first", "whsec_second"
 BODY = '{\n  "id": "evt_1", "name": "Zoë"\n}'.encode()
@@ -108,3 +108,16 @@ headers = st.one_of(
 @given(st.binary(), headers)
 def test_nothing_unsigned_passes_and_nothing_raises(body: bytes, header: str) -> None:
     assert check(body, header) in set(Refusal)
+
+
+def test_the_secret_that_signed_is_named_whenever_it_was() -> None:
+    text = BODY.decode()
+    assert signer(text, signed(age_s=10**9), (SECRET, OTHER)) == 0
+    assert signer(text, signed(secret=OTHER), (SECRET, OTHER)) == 1
+    assert signer(text, signed(secret="whsec_third"), (SECRET, OTHER)) is None
+    assert signer(text + " ", signed(), (SECRET, OTHER)) is None
+
+
+@given(st.text())
+def test_a_header_of_any_form_names_no_secret(header: str) -> None:
+    assert signer(BODY.decode(), header, (SECRET, OTHER)) is None

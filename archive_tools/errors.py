@@ -1,0 +1,16 @@
+"""The one way in which a tool says that it could not do what it was asked."""
+
+import click
+
+
+class ToolError(click.ClickException):
+    """A tool could not do its work: what was wrong, and the cure. The exit status is 2.
+
+    No text ever holds a secret, a key or a payload.
+    """
+
+    exit_code = 2
+
+    def __init__(self, wrong: str, cure: str = "") -> None:
+        """Take what is wrong, and what heals it where that is known."""
+        super().__init__(f"{wrong}\n  Cure: {cure}" if cure else wrong)

@@ -1,0 +1,250 @@
+"""Where an archive lies: a local folder or an S3 bucket, both with the same dated layout.
+
+Lists the days and their objects and opens an object; knows nothing of what is in one.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+
+from webhook_app.settings import ToolSettings
+
+from .days import Days
+from .errors import ToolError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_ROOT = "webhooks/"
+_DAY = re.compile(r"webhooks/year=(\d{4})/month=(\d{2})/day=(\d{2})/", re.ASCII)
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of the archive. `key` begins with `webhooks/`, in a folder as in a bucket."""
+
+    key: str
+    size: int
+    """Bytes as stored, compressed."""
+
+
+class Place(Protocol):
+    """An archive to read from. It can be pickled: every process opens what it needs itself."""
+
+    @property
+    def name(self) -> str:
+        """How people call it: a path, or `s3://bucket`."""
+
+    def days(self) -> list[date]:
+        """Return the days that have a folder, oldest first."""
+
+    def objects(self, day: date) -> Iterator[StoredObject]:
+        """Yield the day's objects in the order of their keys, without hidden ones as `.x.tmp`."""
+
+    def strays(self) -> Iterator[StoredObject]:
+        """Yield what lies under `webhooks/` and in no day's folder: nothing of ours does."""
+
+    def open(self, key: str) -> BinaryIO:
+        """Open an object to be read from its beginning.
+
+        Raises:
+            OSError: it is not there, or cannot be read.
+        """
+
+
+def objects_of(place: Place, days: Days) -> list[StoredObject]:
+    """Return the objects of a range of days, oldest day first."""
+    return [stored for day in place.days() if day in days for stored in place.objects(day)]
+
+
+def open_place(archive: str | None, settings: ToolSettings) -> Place:
+    """Return the archive that was named, or the one that the service's variables name.
+
+    Args:
+        archive: a folder, or `s3://bucket`; None for what the environment says.
+        settings: of the tools.
+
+    Raises:
+        ToolError: none is named, or it is not there.
+    """
+    if archive and archive.startswith("s3://"):
+        bucket, _, rest = archive.removeprefix("s3://").partition("/")
+        if not bucket or rest.strip("/") not in ("", "webhooks"):
+            raise ToolError(f"{archive} is not a bucket", "give s3:// and the bucket's name alone")
+        return BucketPlace(bucket, settings.aws_region)
+    if archive:
+        return _folder(Path(archive), "name the folder that has `webhooks` in it, or s3://bucket")
+    if settings.archive_dir:
+        return _folder(settings.archive_dir, "the service makes it at its first boot: `make run`")
+    if settings.archive_bucket:
+        return BucketPlace(settings.archive_bucket, settings.aws_region)
+    raise ToolError(
+        "Which archive? Neither ARCHIVE_DIR nor ARCHIVE_BUCKET is set",
+        "set one of them, or give --archive FOLDER or --archive s3://bucket",
+    )
+
+
+def _folder(folder: Path, cure: str) -> "FolderPlace":
+    if not folder.is_dir():
+        raise ToolError(f"There is no archive in {folder}", cure)
+    return FolderPlace(folder.absolute(), str(folder))
+
+
+def _day(key: str) -> date | None:
+    """Return the day in whose folder a key lies, None for one outside of the layout."""
+    if not (found := _DAY.match(key)):
+        return None
+    try:
+        return date(*map(int, found.groups()))
+    except ValueError:
+        return None
+
+
+def folder_of(day: date) -> str:
+    """Return the prefix of the keys of a day."""
+    return f"{_ROOT}year={day:%Y}/month={day:%m}/day={day:%d}/"
+
+
+def _hidden(key: str) -> bool:
+    # Athena leaves out the same
+    return key.rpartition("/")[2].startswith((".", "_"))
+
+
+@dataclass(frozen=True)
+class FolderPlace:
+    """The archive in a local folder."""
+
+    folder: Path
+    name: str
+
+    def days(self) -> list[date]:
+        """Return the days that have a folder, oldest first."""
+        found = (
+            _day(f"{path.relative_to(self.folder).as_posix()}/")
+            for path in self.folder.glob(f"{_ROOT}year=*/month=*/day=*")
+            if path.is_dir()
+        )
+        return sorted(day for day in found if day)
+
+    def objects(self, day: date) -> Iterator[StoredObject]:
+        """Yield the files of a day's folder, and of those below it, in the order of their names."""
+        yield from self._below(self.folder / folder_of(day))
+
+    def strays(self) -> Iterator[StoredObject]:
+        """Yield the files under `webhooks/` that are in no day's folder."""
+        return (s for s in self._below(self.folder / _ROOT, pruned=True) if not _day(s.key))
+
+    def _below(self, folder: Path, pruned: bool = False) -> Iterator[StoredObject]:
+        if not folder.is_dir():
+            return
+        for path in sorted(folder.iterdir()):
+            key = path.relative_to(self.folder).as_posix()
+            if path.is_dir():
+                if not (pruned and _day(f"{key}/")):
+                    yield from self._below(path, pruned)
+            elif not _hidden(key):
+                yield StoredObject(key, path.stat().st_size)
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a file of the archive."""
+        return (self.folder / key).open("rb")
+
+
+@functools.cache
+def s3_client(region: str | None) -> "S3Client":
+    """Return this process's S3 client, with patience: nobody waits for an answer in time."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(retries={"mode": "standard", "total_max_attempts": 5}, max_pool_connections=32)
+    return boto3.Session().client("s3", region_name=region, config=config)
+
+
+@dataclass(frozen=True)
+class BucketPlace:
+    """The archive in an S3 bucket, read with the usual AWS credentials.
+
+    It needs s3:ListBucket on the bucket and s3:GetObject under `webhooks/`.
+    """
+
+    bucket: str
+    region: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The bucket's address."""
+        return f"s3://{self.bucket}"
+
+    def days(self) -> list[date]:
+        """Return the days that have an object, oldest first. One request a month, and a few."""
+        days = []
+        for year in self._folders(_ROOT):
+            for month in self._folders(year):
+                days += [_day(folder) for folder in self._folders(month)]
+        return sorted(day for day in days if day)
+
+    def objects(self, day: date) -> Iterator[StoredObject]:
+        """Yield the objects of a day in the order of their keys; 1,000 a request."""
+        for stored in self._listed(folder_of(day)):
+            if not _hidden(stored.key):
+                yield stored
+
+    def strays(self) -> Iterator[StoredObject]:
+        """Yield what lies beside the folders of years, months and days."""
+        prefixes = [_ROOT]
+        while prefixes:
+            prefix = prefixes.pop()
+            yield from (s for s in self._listed(prefix, "/") if not _hidden(s.key))
+            prefixes += [folder for folder in self._folders(prefix) if not _day(folder)]
+
+    def open(self, key: str) -> BinaryIO:
+        """Open an object; its bytes come as they are read."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            body = s3_client(self.region).get_object(Bucket=self.bucket, Key=key)["Body"]
+        except (ClientError, BotoCoreError) as error:
+            raise OSError(f"{self.name}/{key}: {said(error)}") from error
+        return cast("BinaryIO", body)
+
+    def _folders(self, prefix: str) -> list[str]:
+        return [
+            found["Prefix"]
+            for page in self._pages(prefix, "/")
+            for found in page.get("CommonPrefixes", [])
+        ]
+
+    def _listed(self, prefix: str, delimiter: str = "") -> Iterator[StoredObject]:
+        for page in self._pages(prefix, delimiter):
+            for found in page.get("Contents", []):
+                # what the console makes for a folder
+                if not found["Key"].endswith("/"):
+                    yield StoredObject(found["Key"], found["Size"])
+
+    def _pages(self, prefix: str, delimiter: str) -> Iterator[dict]:  # type: ignore[type-arg]
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        pages = s3_client(self.region).get_paginator("list_objects_v2")
+        try:
+            yield from cast(
+                "Iterator[dict]",  # type: ignore[type-arg]
+                pages.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter=delimiter),
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise ToolError(
+                f"{self.name} cannot be listed: {said(error)}",
+                "look at the bucket's name, AWS_REGION, and whether these credentials have "
+                "s3:ListBucket on it",
+            ) from error
+
+
+def said(error: Exception) -> str:
+    """Return what AWS answered, by its code; the messages quote what was signed."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", "an unknown error"))
+    return f"{type(error).__name__}: {error}"[:300]

@@ -1,0 +1,147 @@
+"""Is a line of the archive a record, does it agree with itself, and did Stripe sign it?
+
+Judges one line; knows nothing of objects and places. What nobody signed is `received_at`: it is
+held against the time in the signature.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import msgspec
+
+from webhook_app.record import Record, webhook_record
+from webhook_app.signature import signed_at, signer
+
+_COLUMNS = ("id", "type", "object", "api_version", "account", "created", "livemode")
+_RECEIVED_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+
+#: The service takes the time after it has read the body, and clocks differ.
+_SLACK_S = 60
+
+
+class _Line(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A record with all of its fields and no other."""
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+class BrokenError(Exception):
+    """A line is no record, or contradicts itself. `str()` says how, with nothing of its values."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a sound record is."""
+
+    record: Record
+    secret: int | None
+    """Index of the secret that signed it; None where none of them did."""
+    json: bool
+    """Whether the payload is JSON: what Stripe signed is archived, whatever it is."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether it came with a signature, as everything that the service received did."""
+        return self.record.source == "webhook"
+
+
+def proof(line: bytes, day: date, secrets: Sequence[str], tolerance_s: int) -> Proof:
+    """Return what a line proves.
+
+    Args:
+        line: without its newline.
+        day: in whose folder it lies.
+        secrets: with which the signature is tried.
+        tolerance_s: between the signature's time and the arrival.
+
+    Raises:
+        BrokenError: it is no record, or contradicts itself.
+    """
+    record = _record(line)
+    arrived = _arrival(record, day)
+    secret = _secret(record, arrived, secrets, tolerance_s)
+    is_json = _agrees(record, arrived)
+    if not is_json and secret is None:
+        raise BrokenError("the payload is not JSON, and no given secret signed it")
+    return Proof(record, secret, is_json)
+
+
+def _record(line: bytes) -> Record:
+    try:
+        return _decode(line)
+    except UnicodeDecodeError:
+        raise BrokenError("not UTF-8") from None
+    except msgspec.ValidationError as error:
+        # msgspec names fields and types, never values
+        raise BrokenError(f"not a record: {error}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BrokenError(_malformed(line, str(error))) from None
+
+
+def _malformed(line: bytes, error: str) -> str:
+    if not line:
+        return "an empty line"
+    if "trailing characters" in error:
+        return "two records on one line" if b"}{" in line else "more than a record on the line"
+    return "not JSON"
+
+
+def _arrival(record: Record, day: date) -> datetime:
+    arrived = _time(record.received_at)
+    if arrived is None:
+        raise BrokenError("received_at is not a UTC time with microseconds")
+    # Firehose names the folder by the oldest record of the object
+    if not -1 <= (arrived.date() - day).days <= 1:
+        raise BrokenError(f"it arrived on {arrived.date()} and lies in the folder of {day}")
+    return arrived
+
+
+def _time(text: str) -> datetime | None:
+    if not _RECEIVED_AT.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _secret(
+    record: Record, arrived: datetime, secrets: Sequence[str], tolerance_s: int
+) -> int | None:
+    header = record.stripe_signature
+    if record.source == "events_api":
+        if header is not None:
+            raise BrokenError("source is events_api, which has no signature, and there is one")
+        return None
+    if record.source != "webhook":
+        raise BrokenError("source is neither webhook nor events_api")
+    if header is None:
+        raise BrokenError("source is webhook and there is no signature")
+    signed = signed_at(header)
+    if signed is None:
+        raise BrokenError("the signature has not the form of Stripe's")
+    late_s = arrived.replace(tzinfo=UTC).timestamp() - signed
+    if not -tolerance_s - _SLACK_S <= late_s <= tolerance_s + _SLACK_S:
+        side = "after" if late_s > 0 else "before"
+        raise BrokenError(f"received_at is {abs(late_s):.0f} s {side} the signature's time")
+    return signer(record.payload, header, secrets)
+
+
+def _agrees(record: Record, arrived: datetime) -> bool:
+    """Return whether the payload is JSON, where the columns are what it says."""
+    expected = webhook_record(record.payload.encode(), "", arrived)
+    for column in _COLUMNS:
+        if getattr(record, column) != getattr(expected, column):
+            raise BrokenError(f"the column {column} is not what the payload says")
+    return expected.id is not None or _is_json(record.payload)
+
+
+def _is_json(payload: str) -> bool:
+    try:
+        msgspec.json.decode(payload, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

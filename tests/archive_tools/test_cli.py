@@ -1,0 +1,169 @@
+"""The command group: found everywhere, imported late, ended with a status that means something."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from archive_tools import verify
+from archive_tools.cli import COMMANDS, archive
+from demo.service import PROJECT
+from tests.archive_tools.conftest import Run, signed_record, store
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
+    return {**kept, "PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1", **variables}
+
+
+def called(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words,
+        cwd=PROJECT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [("flask", "--app", "wsgi", "archive"), ("stripe-archive",)])
+def test_the_tools_need_no_configuration_of_a_service(words: tuple[str, ...], folder: Path) -> None:
+    store(folder, signed_record().line())
+    helped = called(*words, "--help")
+    assert helped.returncode == 0
+    assert [name for name in COMMANDS if f"\n  {name} " in helped.stdout] == list(COMMANDS)
+    done = called(*words, "verify", "--archive", str(folder), STRIPE_WEBHOOK_SECRET="whsec_first")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "records" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    helped = CliRunner().invoke(archive, [name, "--help"])
+    assert helped.exit_code == 0
+    assert "Example" in helped.output
+    assert f"flask archive {name}" in helped.output
+
+
+def test_the_service_loads_none_of_the_tools() -> None:
+    code = (
+        "import sys, wsgi; "
+        "print([m for m in sys.modules if m.startswith(('archive_tools', 'duckdb', 'sqlglot'))])"
+    )
+    done = called(
+        sys.executable, "-c", code, STRIPE_WEBHOOK_SECRET="whsec_x", ARCHIVE_DIR="/tmp/none"
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_help_needs_neither_duckdb_nor_sqlglot() -> None:
+    code = (
+        "import sys; sys.modules['duckdb'] = sys.modules['sqlglot'] = None\n"
+        "from archive_tools.cli import archive; archive(['--help'])"
+    )
+    done = called(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_command_cannot_be_done(run: Run) -> None:
+    result = run("prove")
+    assert result.exit_code == 2
+    assert "No such command 'prove'" in result.output
+
+
+def test_a_wrong_setting_cannot_be_done_and_names_its_cure(run: Run) -> None:
+    result = run("verify", STRIPE_API_KEY="pk_public")
+    assert result.exit_code == 2
+    assert "STRIPE_API_KEY is not a secret or restricted API key" in result.output
+    assert "pk_public" not in result.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_in_order(
+    run: Run, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr(verify, "verified", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    result = run("verify")
+    assert result.exit_code == 2
+    assert "Interrupted" in result.output
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interrupted_command_leaves_no_process_behind(folder: Path) -> None:
+    for n in range(40):
+        record = signed_record(b'{"id": "evt_1", "n": "%s"}' % (b"x" * 200_000)).line()
+        store(folder, *[record] * 20, name=f"{n}.json.gz")
+    code = (
+        "from archive_tools import parallel\n"
+        "parallel._BATCH_OBJECTS = 1; parallel.cores = lambda: 2\n"
+        "from archive_tools.cli import archive\n"
+        "if __name__ == '__main__': archive()"
+    )
+    script = folder.parent / "run.py"
+    script.write_text(code)
+    process = subprocess.Popen(
+        [sys.executable, str(script), "verify", "--archive", str(folder)],
+        env=environment(STRIPE_WEBHOOK_SECRET="whsec_first", PYTHONPATH=str(PROJECT)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 30
+    while len(members(process.pid)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (2, "")
+    assert errors == "Error: Interrupted. Nothing is left half-done.\n"
+    assert members(process.pid) == []
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        state, _, _, of_session = text.rpartition(")")[2].split()[:4]
+        if int(of_session) == session and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
+    store(folder, signed_record().line())
+    command = f"{sys.executable} -m flask --app wsgi archive verify --archive {folder} | true"
+    done = called("bash", "-c", command, STRIPE_WEBHOOK_SECRET="whsec_first")
+    assert "Traceback" not in done.stderr
+
+
+def test_results_go_to_standard_output_and_nothing_else_does(folder: Path, run: Run) -> None:
+    store(folder, signed_record().line())
+    result = run("verify", "--json")
+    assert result.stderr == ""
+    assert result.stdout.startswith("{")
+
+
+def test_a_tool_error_is_a_click_exception() -> None:
+    from archive_tools.errors import ToolError
+
+    error = ToolError("It broke", "mend it")
+    assert isinstance(error, click.ClickException)
+    assert (error.exit_code, error.message) == (2, "It broke\n  Cure: mend it")

@@ -1,0 +1,73 @@
+from datetime import date, timedelta
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from archive_tools.days import Days, days_options, today
+
+D = date(2026, 11, 23)
+
+
+def days_of(*arguments: str, default: int | None = None) -> str:
+    @click.command()
+    @days_options(default)
+    def command(days: Days) -> None:
+        click.echo(days)
+
+    result = CliRunner().invoke(command, arguments)
+    return result.output.strip()
+
+
+def test_a_range_has_both_of_its_ends() -> None:
+    days = Days(D, D + timedelta(days=2))
+    assert list(days) == [D, D + timedelta(days=1), D + timedelta(days=2)]
+    assert D - timedelta(days=1) not in days
+    assert D in days
+    assert D + timedelta(days=2) in days
+    assert D + timedelta(days=3) not in days
+
+
+def test_an_open_end_has_no_limit() -> None:
+    assert date.min in Days(last=D)
+    assert date.max in Days(D)
+    with pytest.raises(ValueError, match="open end"):
+        list(Days(D))
+
+
+def test_a_range_is_widened_where_it_has_an_end() -> None:
+    assert Days(D, D).widened() == Days(D - timedelta(days=1), D + timedelta(days=1))
+    assert Days().widened() == Days()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "all days"),
+        (("--from", "2026-11-01"), "2026-11-01 and later"),
+        (("--to", "2026-11-01"), "up to 2026-11-01"),
+        (("--from", "2026-11-01", "--to", "2026-11-01"), "2026-11-01"),
+        (("--from", "2026-11-01", "--to", "2026-11-02"), "2026-11-01 to 2026-11-02"),
+        (("--last", "1"), str(today())),
+    ],
+)
+def test_a_command_is_given_its_days(arguments: tuple[str, ...], words: str) -> None:
+    assert days_of(*arguments) == words
+
+
+def test_a_command_can_have_a_default() -> None:
+    assert days_of(default=30) == f"{today() - timedelta(days=29)} to {today()}"
+    assert days_of("--from", "2026-11-01", default=30) == "2026-11-01 and later"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--from", "2026-11-02", "--to", "2026-11-01"), "is before"),
+        (("--from", "2026-11-02", "--last", "3"), "cannot go with"),
+        (("--from", "yesterday"), "yesterday"),
+        (("--last", "0"), "0 is not in the range"),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused(arguments: tuple[str, ...], words: str) -> None:
+    assert words in days_of(*arguments)

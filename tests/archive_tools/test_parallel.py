@@ -1,0 +1,66 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from archive_tools import parallel
+from archive_tools.parallel import batches, over_cores
+from archive_tools.places import StoredObject
+
+
+def doubled(number: int) -> tuple[int, int]:
+    return 2 * number, os.getpid()
+
+
+def failing(number: int) -> int:
+    raise ValueError(f"{number} is wrong")
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_results_come_in_order_from_other_processes() -> None:
+    results = list(over_cores(doubled, range(40)))
+    assert [result for result, _ in results] == [2 * n for n in range(40)]
+    processes = {process for _, process in results}
+    assert os.getpid() not in processes
+    assert len(processes) <= 2
+
+
+def test_a_single_task_is_done_here() -> None:
+    assert list(over_cores(doubled, [4])) == [(8, os.getpid())]
+    assert list(over_cores(doubled, [])) == []
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_tasks_are_asked_for_as_they_are_needed() -> None:
+    asked = 0
+
+    def tasks() -> Iterator[int]:
+        nonlocal asked
+        for n in range(1000):
+            asked += 1
+            yield n
+
+    results = over_cores(doubled, tasks())
+    for _ in range(3):
+        next(results)
+    assert asked <= 3 + 2 * 2
+    results.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_what_a_process_raises_is_raised_here() -> None:
+    with pytest.raises(ValueError, match="0 is wrong"):
+        list(over_cores(failing, range(40)))
+
+
+def test_a_batch_has_few_objects_or_few_bytes() -> None:
+    small = [StoredObject(str(n), 1) for n in range(1200)]
+    assert [len(batch) for batch in batches(small)] == [500, 500, 200]
+    large = [StoredObject(str(n), 3_000_000) for n in range(4)]
+    assert [len(batch) for batch in batches(large)] == [2, 2]
+    assert [stored for batch in batches(small) for stored in batch] == small

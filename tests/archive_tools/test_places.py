@@ -1,0 +1,137 @@
+"""The same archive in a folder and in S3: listed and opened alike."""
+
+import pickle
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from archive_tools import places
+from archive_tools.days import Days
+from archive_tools.errors import ToolError
+from archive_tools.places import BucketPlace, FolderPlace, Place, objects_of, open_place
+from webhook_app.settings import ToolSettings
+
+BUCKET = "my-webhooks"
+OBJECTS = {
+    "webhooks/year=2025/month=12/day=31/b.json.gz": b"1",
+    "webhooks/year=2026/month=01/day=01/a.json.gz": b"22",
+    "webhooks/year=2026/month=01/day=01/below/c.json.gz": b"333",
+    "webhooks/year=2026/month=01/day=01/notes.txt": b"4444",
+    "webhooks/year=2026/month=01/day=01/.d.json.gz.tmp": b"hidden",
+    "webhooks/year=2026/month=01/day=01/_SUCCESS": b"hidden",
+    "webhooks/year=2026/month=02/day=31/e.json.gz": b"no day",
+    "webhooks/stray.csv": b"stray",
+    "webhooks/2026/11/23/f.json.gz": b"stray",
+    "webhooks/year=2026/stray": b"stray",
+    "errors/year=2026/month=01/day=01/g": b"not ours to look at",
+}
+NEW_YEAR = [
+    "webhooks/year=2026/month=01/day=01/a.json.gz",
+    "webhooks/year=2026/month=01/day=01/below/c.json.gz",
+    "webhooks/year=2026/month=01/day=01/notes.txt",
+]
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(
+    request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    if request.param == "folder":
+        for key, data in OBJECTS.items():
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
+            (folder / key).write_bytes(data)
+        yield FolderPlace(folder, "archive")
+        return
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    places.s3_client.cache_clear()
+    with mock_aws():
+        s3 = boto3.client("s3", "us-east-1")
+        s3.create_bucket(Bucket=BUCKET)
+        for key, data in OBJECTS.items():
+            s3.put_object(Bucket=BUCKET, Key=key, Body=data)
+        s3.put_object(Bucket=BUCKET, Key="webhooks/", Body=b"")
+        yield BucketPlace(BUCKET, "us-east-1")
+    places.s3_client.cache_clear()
+
+
+def test_days_are_those_of_the_layout_and_the_calendar(place: Place) -> None:
+    assert place.days() == [date(2025, 12, 31), date(2026, 1, 1)]
+
+
+def test_a_day_has_its_objects_in_order_without_the_hidden(place: Place) -> None:
+    found = list(place.objects(date(2026, 1, 1)))
+    assert [stored.key for stored in found] == NEW_YEAR
+    assert [stored.size for stored in found] == [2, 3, 4]
+    assert list(place.objects(date(2026, 1, 2))) == []
+
+
+def test_a_range_has_the_objects_of_its_days(place: Place) -> None:
+    assert [s.key for s in objects_of(place, Days(date(2026, 1, 1)))] == NEW_YEAR
+    assert len(objects_of(place, Days())) == 4
+
+
+def test_what_is_in_no_day_is_a_stray(place: Place) -> None:
+    assert sorted(stored.key for stored in place.strays()) == [
+        "webhooks/2026/11/23/f.json.gz",
+        "webhooks/stray.csv",
+        "webhooks/year=2026/month=02/day=31/e.json.gz",
+        "webhooks/year=2026/stray",
+    ]
+
+
+def test_an_object_is_read_from_its_beginning(place: Place) -> None:
+    with place.open(NEW_YEAR[1]) as stored:
+        assert stored.read(2) == b"33"
+        assert stored.read() == b"3"
+
+
+def test_an_object_that_is_not_there_is_an_os_error(place: Place) -> None:
+    with pytest.raises(OSError, match=r"NoSuchKey|No such file"):
+        place.open("webhooks/gone")
+
+
+def test_a_place_goes_to_other_processes(place: Place) -> None:
+    assert pickle.loads(pickle.dumps(place)) == place
+
+
+@mock_aws
+def test_a_bucket_that_cannot_be_listed_is_told_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    places.s3_client.cache_clear()
+    with pytest.raises(ToolError, match=r"NoSuchBucket(.|\n)*s3:ListBucket"):
+        BucketPlace("no-such-bucket", "us-east-1").days()
+    places.s3_client.cache_clear()
+
+
+def test_an_archive_without_anything_has_no_days(folder: Path) -> None:
+    place = FolderPlace(folder, "archive")
+    assert place.days() == []
+    assert list(place.strays()) == []
+
+
+def test_the_named_archive_wins_over_the_environment(folder: Path, tmp_path: Path) -> None:
+    settings = ToolSettings(archive_dir=tmp_path, archive_bucket="other", aws_region="eu-west-1")
+    assert open_place(str(folder), settings).name == str(folder)
+    assert open_place("s3://mine", settings) == BucketPlace("mine", "eu-west-1")
+    assert open_place("s3://mine/webhooks/", settings) == BucketPlace("mine", "eu-west-1")
+    assert open_place(None, settings).name == str(tmp_path)
+    assert open_place(None, ToolSettings(archive_bucket="other")).name == "s3://other"
+
+
+@pytest.mark.parametrize("archive", ["s3://", "s3://mine/elsewhere", "/no/such/folder"])
+def test_an_archive_that_cannot_be_is_refused(archive: str) -> None:
+    with pytest.raises(ToolError, match="Cure: "):
+        open_place(archive, ToolSettings())
+
+
+def test_without_any_archive_the_cure_names_the_variables() -> None:
+    with pytest.raises(ToolError, match="ARCHIVE_DIR nor ARCHIVE_BUCKET"):
+        open_place(None, ToolSettings())

@@ -1,0 +1,116 @@
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archive_tools import reading
+from archive_tools.places import FolderPlace
+from archive_tools.reading import DamageError, Fault, lines
+
+TEXT = b"".join(b'{"received_at": "x", "n": %d}\n' % n for n in range(50_000))
+
+
+def read(folder: Path, data: bytes) -> tuple[list[bytes], DamageError | None]:
+    (folder / "a.json.gz").write_bytes(data)
+    found: list[bytes] = []
+    try:
+        for number, line in lines(FolderPlace(folder, "a"), "a.json.gz"):
+            found.append(line)
+            assert number == len(found)
+    except DamageError as damage:
+        return found, damage
+    return found, None
+
+
+def test_lines_come_whole_and_counted_from_one(tmp_path: Path) -> None:
+    found, damage = read(tmp_path, gzip.compress(TEXT))
+    assert damage is None
+    assert b"\n".join(found) + b"\n" == TEXT
+
+
+def test_gzip_members_after_each_other_are_one_text(tmp_path: Path) -> None:
+    found, damage = read(tmp_path, gzip.compress(TEXT[:1000]) + gzip.compress(TEXT[1000:]))
+    assert damage is None
+    assert len(found) == 50_000
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9999])
+def test_of_a_cut_object_come_the_lines_before_the_cut(tmp_path: Path, share: float) -> None:
+    data = gzip.compress(TEXT)
+    found, damage = read(tmp_path, data[: int(len(data) * share)])
+    assert damage
+    assert damage.what == "gzip is cut short"
+    assert damage.line == len(found) + 1
+    assert TEXT.startswith(b"\n".join(found) + b"\n")
+    assert len(found) > 50_000 * share / 4
+
+
+def test_a_changed_byte_of_gzip_is_damage(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress(TEXT))
+    data[len(data) // 2] ^= 1
+    _, damage = read(tmp_path, bytes(data))
+    assert damage
+    assert damage.what.startswith("gzip is damaged: ")
+
+
+def test_a_wrong_checksum_is_damage(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress(TEXT))
+    data[-8] ^= 1
+    found, damage = read(tmp_path, bytes(data))
+    assert damage
+    assert damage.what == "gzip is damaged: incorrect data check"
+    # zlib keeps the last piece to itself
+    assert len(found) > 47_000
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "empty"),
+        (b"\x1f", "gzip is cut short"),
+        (b"hello", "not gzip: nothing that this service writes"),
+        (TEXT, "not gzip, but records as they are"),
+        (gzip.compress(b"a\n") + b"more", "not gzip: nothing that this service writes"),
+    ],
+)
+def test_what_is_not_gzip_is_damage(tmp_path: Path, data: bytes, what: str) -> None:
+    _, damage = read(tmp_path, data)
+    assert damage
+    assert damage.what.startswith(what)
+
+
+def test_a_last_line_without_newline_is_read_and_told(tmp_path: Path) -> None:
+    found, damage = read(tmp_path, gzip.compress(b"1\n2"))
+    assert found == [b"1", b"2"]
+    assert damage
+    assert (damage.line, damage.what) == (2, "no newline at its end")
+
+
+def test_an_object_that_is_gone_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(DamageError, match="No such file"):
+        list(lines(FolderPlace(tmp_path, "a"), "gone"))
+
+
+def test_a_line_without_end_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 5_000_000)
+    _, damage = read(tmp_path, gzip.compress(b"x" * 20_000_000))
+    assert damage
+    assert damage.what == "a line without an end"
+
+
+@given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")), min_size=1))
+def test_any_lines_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, written: list[bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    found, damage = read(folder, gzip.compress(b"".join(line + b"\n" for line in written)))
+    assert (found, damage) == (written, None)
+
+
+def test_a_fault_says_where_and_what() -> None:
+    assert str(Fault("k", 3, "broken")) == "k line 3: broken"
+    assert str(Fault("k", None, "broken")) == "k: broken"

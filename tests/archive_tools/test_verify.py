@@ -1,0 +1,213 @@
+"""`stripe-archive verify`: what is genuine, and where what is not lies."""
+
+import gzip
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from archive_tools import parallel, places, verify
+from archive_tools.days import Days
+from demo import month
+from tests.archive_tools.conftest import (
+    ARRIVED,
+    DAY_KEY,
+    OTHER_SECRET,
+    SECRET,
+    Run,
+    signed_record,
+    store,
+)
+from webhook_app.record import events_api_record
+
+BODY = b'{"id": "evt_1", "type": "t", "object": "event"}'
+
+
+def lines(count: int, secret: str = SECRET) -> list[bytes]:
+    bodies = (BODY.replace(b"evt_1", b"evt_%d" % n) for n in range(count))
+    return [signed_record(body, secret).line() for body in bodies]
+
+
+def counts(output: str) -> dict[str, int]:
+    """The numbers of the table by the beginning of their rows."""
+    rows = [line.rsplit("  ", 1) for line in output.splitlines() if line[-1:].isdigit()]
+    return {row[0].strip(): int(row[1]) for row in rows if len(row) == 2}
+
+
+def test_a_month_that_the_service_archived_is_genuine(folder: Path, run: Run) -> None:
+    month.archive(folder)
+    result = run("verify", STRIPE_WEBHOOK_SECRET="whsec_old,whsec_month")
+    assert result.exit_code == 0, result.output
+    found = counts(result.output)
+    assert found["records"] == found["genuine, by STRIPE_WEBHOOK_SECRET, no. 2"] == 283
+    assert found["genuine, by STRIPE_WEBHOOK_SECRET, no. 1"] == 0
+    # the one that is ["not", "an", "event"] is JSON all the same
+    assert "no JSON" not in result.output
+
+
+def test_one_changed_byte_among_many_is_found(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "_BATCH_BYTES", 20_000)
+    for n in range(10):
+        written = lines(1000)
+        if n == 7:
+            written[123] = written[123].replace(b'\\"t\\"', b'\\"u\\"')
+        store(folder, *written, name=f"{n}.json.gz")
+    result = run("verify", "--json")
+    found = json.loads(result.output)
+    assert result.exit_code == 1
+    assert (found["records"], found["broken"], found["unproven"]) == (10_000, 1, 0)
+    assert found["broken_at"] == [
+        {
+            "key": f"{DAY_KEY}/7.json.gz",
+            "line": 124,
+            "what": "the column type is not what the payload says",
+        }
+    ]
+
+
+def test_a_byte_that_no_column_has_is_unproven_with_its_place(folder: Path, run: Run) -> None:
+    body = b'{"id": "evt_1", "amount": 100}'
+    forged = signed_record(body).line().replace(b"100", b"900")
+    store(folder, *lines(2), forged)
+    result = run("verify")
+    assert result.exit_code == 1
+    assert counts(result.output)["unproven: no given secret signed it"] == 1
+    assert f"{DAY_KEY}/a.json.gz line 3: no given secret signed it (evt_1)" in result.output
+    assert "they were changed after they had arrived" in result.output
+
+
+def test_days_without_anything_genuine_hint_at_a_retired_secret(
+    folder: Path, run: Run, tmp_path: Path
+) -> None:
+    store(folder, *lines(3, OTHER_SECRET))
+    result = run("verify")
+    assert result.exit_code == 1
+    assert "probably they were signed with a retired secret" in result.output
+    retired = tmp_path / "retired.txt"
+    retired.write_text(f"\n{OTHER_SECRET}\n")
+    result = run("verify", "--secrets", str(retired))
+    assert result.exit_code == 0
+    assert counts(result.output)["genuine, by retired.txt, line 2"] == 3
+    assert OTHER_SECRET not in result.output
+
+
+def test_what_the_events_api_gave_is_counted_apart(folder: Path, run: Run) -> None:
+    store(folder, events_api_record(BODY, ARRIVED).line())
+    result = run("verify")
+    assert result.exit_code == 0
+    assert counts(result.output)["from the Events API, which signs nothing"] == 1
+
+
+def test_what_stripe_signed_and_is_no_json_is_counted(folder: Path, run: Run) -> None:
+    store(folder, signed_record(b"hello").line())
+    result = run("verify")
+    assert result.exit_code == 0
+    assert counts(result.output)["of these no JSON, kept as received"] == 1
+
+
+def test_every_damage_is_reported_with_its_place_and_stops_nothing(folder: Path, run: Run) -> None:
+    good = lines(50)
+    whole = gzip.compress(b"".join(good))
+    day = folder / DAY_KEY
+    store(folder, *good, name="good.json.gz")
+    store(folder, good[0], good[1][:-1] + good[2], good[3], name="two.json.gz")
+    store(folder, good[0], b"\n", name="empty-line.json.gz")
+    (day / "cut.json.gz").write_bytes(whole[:-20])
+    (day / "export.csv").write_bytes(b"id,type\n")
+    (day / "unpacked.json.gz").write_bytes(b"".join(good))
+    (folder / "webhooks/readme.txt").write_text("hello")
+    (day / ".a.json.gz.tmp").write_bytes(b"half")
+    result = run("verify", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.output)
+    places = {
+        (fault["key"].removeprefix(f"{DAY_KEY}/"), fault["line"], fault["what"].split(":")[0])
+        for fault in found["broken_at"]
+    }
+    (cut_line,) = {line for key, line, _ in places if key == "cut.json.gz"}
+    assert places == {
+        ("two.json.gz", 2, "two records on one line"),
+        ("empty-line.json.gz", 2, "an empty line"),
+        ("cut.json.gz", cut_line, "gzip is cut short"),
+        ("export.csv", None, "not gzip"),
+        ("unpacked.json.gz", None, "not gzip, but records as they are"),
+        ("webhooks/readme.txt", None, "in no day's folder"),
+    }
+    assert found["broken"] == 6
+    assert cut_line > 1
+    assert found["genuine"]["STRIPE_WEBHOOK_SECRET, no. 1"] == 50 + 2 + 1 + (cut_line - 1)
+
+
+def test_only_the_days_that_were_asked_for_are_read(folder: Path, run: Run) -> None:
+    for days in range(3):
+        arrived = ARRIVED - timedelta(days=days)
+        day = arrived.strftime("webhooks/year=%Y/month=%m/day=%d")
+        store(folder, signed_record(arrived=arrived).line(), day=day)
+    result = run("verify", "--from", "2026-11-21", "--to", "2026-11-22")
+    assert counts(result.output)["records"] == 2
+    assert counts(run("verify").output)["records"] == 3
+
+
+def test_an_archive_without_a_record_is_fine(run: Run) -> None:
+    result = run("verify")
+    assert result.exit_code == 0
+    assert counts(result.output)["records"] == 0
+
+
+def test_a_damaged_archive_is_listed_up_to_a_bound(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "MOST_LISTED", 30)
+    for name in "ab":
+        store(folder, *[b"hello\n"] * 25, name=f"{name}.json.gz")
+    found = json.loads(run("verify", "--json").output)
+    assert (found["broken"], len(found["broken_at"])) == (50, 30)
+    text = run("verify").output
+    assert text.count("line ") == 20
+    assert "… and 30 more" in text
+
+
+def test_without_a_secret_nothing_is_proved(run: Run) -> None:
+    result = run("verify", STRIPE_WEBHOOK_SECRET="")
+    assert result.exit_code == 2
+    assert "set STRIPE_WEBHOOK_SECRET" in result.output
+
+
+def test_the_longer_tolerance_of_the_service_can_be_given(folder: Path, run: Run) -> None:
+    store(folder, signed_record(delay_s=3000).line())
+    assert run("verify").exit_code == 1
+    assert run("verify", STRIPE_SIGNATURE_TOLERANCE="3600").exit_code == 0
+
+
+@mock_aws
+def test_a_bucket_is_verified_like_a_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    places.s3_client.cache_clear()
+    s3 = boto3.client("s3", "us-east-1")
+    s3.create_bucket(Bucket="mine")
+    data = gzip.compress(b"".join(lines(5)))
+    s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/a.json.gz", Body=data)
+    s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/b.json.gz", Body=data[:-9])
+    result = run("verify", "--archive", "s3://mine", "--json", AWS_REGION="us-east-1")
+    places.s3_client.cache_clear()
+    found = json.loads(result.output)
+    assert found["records"] in (9, 10)  # zlib may keep the last one to itself
+    assert found["broken"] == 1
+    assert found["broken_at"][0]["key"] == f"{DAY_KEY}/b.json.gz"
+    assert result.exit_code == 1
+
+
+def test_each_day_is_judged_by_its_own_folder(folder: Path) -> None:
+    for n in range(4):
+        store(folder, *lines(1), day=f"webhooks/year=2026/month=11/day={20 + n}")
+    place = places.FolderPlace(folder, "a")
+    tally = verify.verified(place, Days(), [SECRET], 300)
+    assert (tally.objects, tally.broken) == (4, 2)
+    assert tally.genuine_days == {date(2026, 11, 22), date(2026, 11, 23)}
