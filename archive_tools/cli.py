@@ -19,7 +19,7 @@ from .places import open_place
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Each is `command` in a module of this package.
-COMMANDS = ("verify",)
+COMMANDS = ("query", "verify", "reconcile", "backfill", "replay", "export", "report")
 
 
 class Commands(click.Group):

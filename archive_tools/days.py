@@ -58,10 +58,11 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def days_options(last_days: int | None = None) -> Callable[[_F], _F]:
+def days_options(last_days: int | None = None, of: str = "arrival") -> Callable[[_F], _F]:
     """Give a command `--from`, `--to` and `--last`, and pass it one `days: Days`.
 
-    Without any of them it gets the `last_days` days up to today, or all days.
+    Without any of them it gets the `last_days` days up to today, or all days. `of` says in the help
+    what happened on these days.
     """
 
     def decorate(command: _F) -> _F:
@@ -80,7 +81,7 @@ def days_options(last_days: int | None = None) -> Callable[[_F], _F]:
                 "start",
                 type=_DAY,
                 metavar="DAY",
-                help=f"The first UTC day of arrival, as in 2026-11-23. Left out: {default}.",
+                help=f"The first UTC day of {of}, as in 2026-11-23. Left out: {default}.",
             ),
         ):
             option(wrapped)

@@ -4,6 +4,7 @@ Lists the days and their objects and opens an object; knows nothing of what is i
 """
 
 import functools
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from .days import Days
 from .errors import ToolError
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 _ROOT = "webhooks/"
@@ -164,6 +167,31 @@ def s3_client(region: str | None) -> "S3Client":
     return boto3.Session().client("s3", region_name=region, config=config)
 
 
+class _Download(io.RawIOBase):
+    """An object's bytes as they come; what breaks off is an OSError, as with a file."""
+
+    def __init__(self, body: "StreamingBody") -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        from botocore.exceptions import BotoCoreError
+
+        view = memoryview(buffer)
+        try:
+            found = self._body.read(len(view))
+        except BotoCoreError as error:
+            raise OSError(f"the download broke off: {type(error).__name__}") from error
+        view[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
+
+
 @dataclass(frozen=True)
 class BucketPlace:
     """The archive in an S3 bucket, read with the usual AWS credentials.
@@ -209,7 +237,7 @@ class BucketPlace:
             body = s3_client(self.region).get_object(Bucket=self.bucket, Key=key)["Body"]
         except (ClientError, BotoCoreError) as error:
             raise OSError(f"{self.name}/{key}: {said(error)}") from error
-        return cast("BinaryIO", body)
+        return io.BufferedReader(_Download(body))
 
     def _folders(self, prefix: str) -> list[str]:
         return [

@@ -1,5 +1,6 @@
 """The same archive in a folder and in S3: listed and opened alike."""
 
+import io
 import pickle
 from collections.abc import Iterator
 from datetime import date
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.response import StreamingBody
 from moto import mock_aws
 
 from archive_tools import places
@@ -135,3 +137,11 @@ def test_an_archive_that_cannot_be_is_refused(archive: str) -> None:
 def test_without_any_archive_the_cure_names_the_variables() -> None:
     with pytest.raises(ToolError, match="ARCHIVE_DIR nor ARCHIVE_BUCKET"):
         open_place(None, ToolSettings())
+
+
+def test_a_download_that_breaks_off_is_an_os_error() -> None:
+    body = StreamingBody(io.BytesIO(b"half"), content_length=8)
+    with io.BufferedReader(places._Download(body)) as stored:
+        assert stored.read(2) == b"ha"
+        with pytest.raises(OSError, match="broke off: IncompleteReadError"):
+            stored.read()

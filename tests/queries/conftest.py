@@ -10,11 +10,23 @@ from typing import Any
 
 import pytest
 
+from archive_tools.places import FolderPlace
+from archive_tools.querying.duckdb_engine import open_duckdb
 from demo import month
 from webhook_app.local import LocalArchive
 from webhook_app.record import Record
 
 Archived = Callable[..., Path]
+
+
+def query(
+    folder: Path, sql: str, today: date | None = None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The names and the rows that a query of Athena's dialect has on an archive without faults."""
+    with open_duckdb(FolderPlace(folder, str(folder)), today) as engine:
+        result = engine.run(sql)
+    assert not result.faults
+    return result.names, result.rows
 
 
 @dataclass(frozen=True)

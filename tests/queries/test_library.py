@@ -15,7 +15,7 @@ import pytest
 
 from demo import athena, month
 from demo.service import PROJECT
-from tests.queries.conftest import Archived, Event, Month
+from tests.queries.conftest import Archived, Event, Month, query
 
 Rows = list[tuple[Any, ...]]
 
@@ -255,13 +255,13 @@ def test_a_query_returns_the_rows_worked_out_by_hand(path: Path, sample: Month) 
     sql = path.read_text()
     for placeholder, value in month.EXAMPLES.items():
         sql = sql.replace(placeholder, value)
-    _, rows = athena.query(sample.folder, sql, month.TODAY)
+    _, rows = query(sample.folder, sql, month.TODAY)
     assert rows == EXPECTED[path.stem](sample)
 
 
 def test_money_is_decimal_and_exact(sample: Month) -> None:
     sql = next(path for path in athena.LIBRARY if path.stem == "revenue_by_day").read_text()
-    _, rows = athena.query(sample.folder, sql, month.TODAY)
+    _, rows = query(sample.folder, sql, month.TODAY)
     assert {type(cell) for row in rows for cell in row[3:]} == {Decimal}
     # the refunds of the story: 39 and 90 dollars, 5400 yen, 2.340 dinars
     refunds = sorted((row[2], row[4]) for row in rows if row[4])
@@ -279,7 +279,7 @@ def test_the_sample_query_of_the_contract_runs_as_it_is_written(tmp_path: Path) 
     SELECT type, COUNT(*) AS count FROM stripe_webhooks
     WHERE year = '2025' AND month = '10' AND day = '31' GROUP BY type ORDER BY count DESC
 """
-    assert athena.query(tmp_path, sql) == (["type", "count"], [("b", 2), ("a", 1)])
+    assert query(tmp_path, sql) == (["type", "count"], [("b", 2), ("a", 1)])
 
 
 def test_an_hour_of_a_busy_shop_that_falls_silent_is_found(archived: Archived) -> None:
@@ -289,7 +289,7 @@ def test_an_hour_of_a_busy_shop_that_falls_silent_is_found(archived: Archived) -
             for second in range(6 if (day, hour) != (20, 15) else 0):
                 folder = archived(received_at=f"2026-11-{day}T{hour:02d}:00:{second:02d}.000000Z")
     sql = (PROJECT / "deploy/athena/queries/silent_hours.sql").read_text()
-    _, rows = athena.query(folder, sql, date(2026, 11, 23))
+    _, rows = query(folder, sql, date(2026, 11, 23))
     assert rows == [(datetime(2026, 11, 20, 15), 1, 6.0)]
 
 
@@ -299,7 +299,7 @@ def test_percentiles_of_the_delay_are_those_of_a_days_deliveries(archived: Archi
         folder = archived(created=at_ten - delay)
     archived(created=at_ten - 5000, source="events_api")
     sql = (PROJECT / "deploy/athena/queries/delivery_delay.sql").read_text()
-    _, rows = athena.query(folder, sql, date(2026, 11, 23))
+    _, rows = query(folder, sql, date(2026, 11, 23))
     assert rows == [("2026-11-23", 100, 50.0, 95.0, 99.0)]
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,7 +17,7 @@ from sqlglot import exp
 
 from demo import athena
 from demo.service import PROJECT
-from tests.queries.conftest import Month
+from tests.queries.conftest import Month, query
 from tests.queries.test_view import COLUMNS
 
 DOCUMENT = PROJECT / "docs/QUERYING.md"
@@ -29,19 +30,24 @@ NOT_RUN = {
 }
 
 
+def rows_of(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as database:
+        return database.execute(sql).fetchall()
+
+
 def blocks(kind: str) -> list[str]:
     return [code for name, code in BLOCKS if name == kind]
 
 
 def test_every_block_is_run_or_known_not_to_be() -> None:
     kinds = [name.split()[-1] for name, _ in BLOCKS]
-    assert sorted(kinds) == sorted(["sql", "sql", "sql", "sql", "sh", "duckdb", *NOT_RUN])
+    assert sorted(kinds) == sorted(["sql", "sql", "sql", "sql", "sh", "sh", "duckdb", *NOT_RUN])
 
 
 def test_renewing_the_document_changes_nothing(tmp_path: Path) -> None:
     copy = tmp_path / "QUERYING.md"
     copy.write_text(DOCUMENT.read_text())
-    result = CliRunner().invoke(athena.main, ["--document", str(copy)])
+    result = CliRunner().invoke(athena.main, [str(copy)])
     assert result.exit_code == 0, result.output
     assert copy.read_text() == DOCUMENT.read_text()
     headings = re.findall(r"^### (\w+)$", DOCUMENT.read_text(), re.MULTILINE)
@@ -55,7 +61,7 @@ def test_the_table_of_columns_is_that_of_the_view() -> None:
 
 def test_the_bounded_query_has_each_event_of_its_days_once(sample: Month) -> None:
     bounded, *_ = blocks("sql")
-    _, rows = athena.query(sample.folder, bounded)
+    _, rows = query(sample.folder, bounded)
     within = [
         e for e in sample.arrivals if date(2026, 11, 16) <= e.arrived.date() <= date(2026, 11, 17)
     ]
@@ -76,10 +82,10 @@ def test_the_copy_in_parquet_gets_every_row_and_each_once(sample: Month) -> None
         assert insert.expression.named_selects == columns
     made, added = fill.expression.sql("athena"), add.expression.sql("athena")
     today = date(2026, 11, 20)
-    _, rows = athena.query(sample.folder, made, today)
+    _, rows = query(sample.folder, made, today)
     before = [event for event in sample.arrivals if event.arrived.date() < today]
     assert sorted(row[0] for row in rows) == sorted(event.received_at for event in before)
-    _, rows = athena.query(sample.folder, added, date(2026, 11, 21))
+    _, rows = query(sample.folder, added, date(2026, 11, 21))
     of_the_day = [event for event in sample.arrivals if event.arrived.date() == today]
     assert sorted(row[0] for row in rows) == sorted(event.received_at for event in of_the_day)
 
@@ -88,17 +94,16 @@ def test_the_commands_and_the_query_of_duckdb_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("deploy").symlink_to(PROJECT / "deploy")
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    (commands,) = blocks("sh")
-    for command in commands.splitlines():
-        words = [
-            part
-            for word in shlex.split(command)
-            for part in sorted(map(str, Path().glob(word))) or [word]
-        ]
-        assert words.pop(0) == ".venv/bin/python"
-        subprocess.run([sys.executable, *words], check=True, env=environment, timeout=60)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "FLASK_APP": "wsgi"}
+    environment |= {"PYTHON_DOTENV_DISABLED": "1", "FLASK_SKIP_DOTENV": "1"}
+    for command in "".join(blocks("sh")).splitlines():
+        program, *words = shlex.split(command)
+        assert program in (".venv/bin/python", ".venv/bin/flask")
+        beside = Path(sys.executable).with_name(Path(program).name)
+        subprocess.run([beside, *words], check=True, env=environment, timeout=60)
+    assert "evt_MonthAgain" in {row[0] for row in rows_of("FROM '.demo/duplicates.parquet'")}
+    charges = rows_of("SELECT DISTINCT type, paid FROM '.demo/charges/*/*/*/*.parquet'")
+    assert charges == [("charge.succeeded", True)]
     (sql,) = blocks("sql duckdb")
     with duckdb.connect() as database:
         assert database.execute(sql).fetchall() == [

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from demo import athena
-from tests.queries.conftest import Archived, Month
+from tests.queries.conftest import Archived, Month, query
 
 COLUMNS = {
     "id": "varchar",
@@ -44,15 +43,15 @@ DECIMALS = {
 
 def row(folder: Any, *names: str) -> tuple[Any, ...]:
     """Return some columns of the one row that the view has."""
-    _, (found,) = athena.query(folder, f"SELECT {', '.join(names)} FROM stripe_events")
+    _, (found,) = query(folder, f"SELECT {', '.join(names)} FROM stripe_events")
     return found
 
 
 def test_the_view_has_its_columns_in_order_and_with_their_types(sample: Month) -> None:
-    names, _ = athena.query(sample.folder, "SELECT * FROM stripe_events")
+    names, _ = query(sample.folder, "SELECT * FROM stripe_events")
     assert names == list(COLUMNS)
     types = ", ".join(f"typeof({name})" for name in names)
-    _, rows = athena.query(sample.folder, f"SELECT DISTINCT {types} FROM stripe_events")
+    _, rows = query(sample.folder, f"SELECT DISTINCT {types} FROM stripe_events")
     in_trino = {"TIMESTAMP_MS": "timestamp(3)"}
     found = [in_trino.get(name, name.lower().replace(", ", ",")) for name in rows[0]]
     assert dict(zip(names, found, strict=True)) == COLUMNS
@@ -61,7 +60,7 @@ def test_the_view_has_its_columns_in_order_and_with_their_types(sample: Month) -
 
 def test_the_view_has_every_event_once_as_it_arrived_first(sample: Month) -> None:
     names = "id, type, received_at, created_at, object_id, customer, status, payload"
-    _, rows = athena.query(sample.folder, f"SELECT {names}, year, month, day FROM stripe_events")
+    _, rows = query(sample.folder, f"SELECT {names}, year, month, day FROM stripe_events")
     expected = [
         (
             event.id,
@@ -120,7 +119,7 @@ def test_an_amount_follows_the_decimals_of_its_currency(archived: Archived) -> N
     for currency in decimals:
         payload = {"data": {"object": {"amount": 12_340, "currency": currency}}}
         folder = archived(payload, id=currency)
-    _, rows = athena.query(folder, "SELECT currency, amount_major FROM stripe_events")
+    _, rows = query(folder, "SELECT currency, amount_major FROM stripe_events")
     assert dict(rows) == {
         name: Decimal(12_340).scaleb(-digits) for name, digits in decimals.items()
     }
@@ -145,7 +144,7 @@ def test_the_customer_is_an_id(archived: Archived) -> None:
     archived({"data": {"object": {"id": "cus_1", "object": "customer"}}}, id="own")
     archived({"data": {"object": {"customer": {"id": "cus_1"}}}}, id="expanded")
     folder = archived({"data": {"object": {"id": "ch_1", "customer": "cus_1"}}}, id="named")
-    _, rows = athena.query(folder, "SELECT id, customer FROM stripe_events ORDER BY id")
+    _, rows = query(folder, "SELECT id, customer FROM stripe_events ORDER BY id")
     assert rows == [("expanded", None), ("named", "cus_1"), ("own", "cus_1")]
 
 

@@ -1,0 +1,174 @@
+"""`flask archive query`: SQL on the archive, by DuckDB on this machine or by Athena."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from webhook_app.settings import ToolSettings
+
+from .cli import archive_option, json_option
+from .errors import ToolError
+from .output import as_json as json_text
+from .output import cell, count_text, note, table
+from .places import Place
+from .querying import athena_engine, results
+from .querying.engine import Engine, Result, open_engine, suited
+from .querying.explanation import as_text, facts
+from .querying.library import filled, questions, sql_of
+from .reading import Fault
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+#: More than a screen of faults helps nobody; `flask archive verify` has them all.
+_MOST_FAULTS = 20
+
+
+def _library(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(table(["query", "answers"], questions()))
+        ctx.exit()
+
+
+@click.command("query")
+@click.argument("query", metavar="SQL|FILE|NAME")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_library,
+    help="Name the queries of the library.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What stands for a placeholder, as in evt_replace_me=evt_1. Can be repeated.",
+)
+@click.option(
+    "--engine",
+    "kind",
+    type=click.Choice(["duckdb", "athena"]),
+    help="Left out: duckdb for a folder, athena for a bucket.",
+)
+@click.option("--explain", is_flag=True, help="Show what would be read, and run nothing.")
+@click.option("--format", "form", type=click.Choice(results.FORMATS), help="Left out: table.")
+@json_option
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file for the result."
+)
+@click.option("--today", type=_DAY, metavar="DAY", help="What current_date is; DuckDB only.")
+@click.option(
+    "--workgroup", default=athena_engine.DEFAULT, show_default=True, help="Athena's workgroup."
+)
+@click.option(
+    "--database", default=athena_engine.DEFAULT, show_default=True, help="Athena's database."
+)
+@archive_option
+def command(
+    query: str,
+    assignments: tuple[str, ...],
+    kind: str | None,
+    explain: bool,
+    form: str | None,
+    as_json: bool,
+    output: Path | None,
+    today: datetime | None,
+    workgroup: str,
+    database: str,
+    place: Place,
+    settings: ToolSettings,
+) -> None:
+    """Run a query of Athena's dialect, on a folder or a bucket.
+
+    It is SQL, a file *.sql, the name of a query of the library, or - for standard input. It can use
+    the table stripe_webhooks and the view stripe_events: docs/QUERYING.md has their columns. DuckDB
+    reads the days alone that the query's year, month and day leave; from a bucket it fetches them.
+
+    \b
+    The exit status says how it ended:
+        0  the rows are those of everything that there is
+        1  something of the archive could not be read; the rows are those of the rest
+        2  it could not be run
+
+    \b
+    Example:
+        flask archive query revenue_by_day --format csv --output revenue.csv
+    """  # noqa: D301 - click wants the character itself
+    form = _form(form, as_json, output)
+    sql = filled(sql_of(query), dict(map(_assignment, assignments)))
+    kind = kind or suited(place)
+    if kind == "athena" and today:
+        raise ToolError("Athena's current_date is today", "leave --today out, or --engine duckdb")
+    if explain:
+        _explain(place, sql, kind, today, form)
+        return
+    began = time.monotonic()
+    with _open(place, settings, kind, today, (workgroup, database)) as engine:
+        result = engine.run(sql)
+    if output:
+        results.write(result, form, output)
+    else:
+        results.show(result, form)
+    _tell(result, time.monotonic() - began)
+
+
+def _form(form: str | None, json_wanted: bool, output: Path | None) -> str:
+    if json_wanted and form not in (None, "json"):
+        raise ToolError(f"--json cannot go with --format {form}", "use the one or the other")
+    if form == "parquet" and not output:
+        raise ToolError("Parquet is not for a terminal", "name a file: --output result.parquet")
+    return "json" if json_wanted else form or "table"
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not value:
+        raise ToolError(f"--set {name} has no value", "as in --set evt_replace_me=evt_1")
+    return name, value
+
+
+@contextmanager
+def _open(
+    place: Place,
+    settings: ToolSettings,
+    kind: str,
+    today: datetime | None,
+    athena: tuple[str, str],
+) -> Iterator[Engine]:
+    if kind == "athena":
+        with athena_engine.open_athena(place, settings, *athena) as engine:
+            yield engine
+        return
+    with open_engine(place, settings, kind, today.date() if today else None) as local:
+        yield local
+
+
+def _explain(place: Place, sql: str, kind: str, today: datetime | None, form: str) -> None:
+    from .querying.duckdb_engine import open_duckdb
+
+    with open_duckdb(place, today.date() if today else None) as engine:
+        known = facts(engine.plan(sql), place, kind, sql)
+    click.echo(json_text(known) if form == "json" else as_text(known))
+
+
+def _tell(result: Result, seconds: float) -> None:
+    rows = count_text(len(result.rows), "row")
+    note("; ".join([f"{rows} in {seconds:.1f} s", *result.notes]))
+    if result.faults:
+        tell_faults(result.faults)
+        raise click.exceptions.Exit(1)
+
+
+def tell_faults(faults: list[Fault]) -> None:
+    """Say what could not be read, as far as anybody wants to see it."""
+    note(f"\n{count_text(len(faults), 'fault')} in what was read; the rest is in the result:")
+    for fault in faults[:_MOST_FAULTS]:
+        note(f"  {cell(fault)}")
+    if len(faults) > _MOST_FAULTS:
+        note(f"  … and {len(faults) - _MOST_FAULTS:,} more: `flask archive verify` names all")

@@ -1,0 +1,211 @@
+"""Athena's queries by Athena itself: started, waited for, fetched, and stopped where nobody waits.
+
+The one module that talks to Athena. Knows nothing of what is asked.
+"""
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from deploy.costs import TB, Assumptions
+from webhook_app.settings import ToolSettings
+
+from ..errors import ToolError
+from ..output import bytes_text, note
+from ..places import FolderPlace, Place, said
+from .athena_values import duckdb_type, value
+from .engine import Result
+
+if TYPE_CHECKING:
+    from mypy_boto3_athena import AthenaClient
+    from mypy_boto3_athena.type_defs import QueryExecutionTypeDef
+
+#: The workgroup and the database of deploy/cloudformation.yaml have one name.
+DEFAULT = "stripe_analytics"
+
+PERMISSIONS = (
+    "give these credentials athena:StartQueryExecution, GetQueryExecution, GetQueryResults and "
+    "StopQueryExecution, glue:GetDatabase, GetTable and GetPartitions, s3:GetObject, s3:ListBucket "
+    "and s3:GetBucketLocation on the archive, and s3:PutObject besides on athena-results/"
+)
+
+_FIRST_WAIT_S = 0.25
+_LONGEST_WAIT_S = 5.0
+_PATIENCE_S = 1.0
+
+#: Those of Athena's errors whose words are about the query; those of others can quote a value.
+_OF_THE_QUERY = re.compile(
+    r"\w+_NOT_FOUND|SYNTAX_ERROR|TYPE_MISMATCH|NOT_SUPPORTED|(AMBIGUOUS|DUPLICATE|EXCEEDED|"
+    r"EXPRESSION|MISMATCHED|MISSING|TOO_MANY)_\w+|(ACCESS|PERMISSION)_DENIED"
+)
+
+_CURES = {
+    r"(TABLE|SCHEMA|DATABASE)_NOT_FOUND|WorkGroup .*not found": (
+        "docs/FIREHOSE_SETUP.md makes the table; look at AWS_REGION, --workgroup, --database too"
+    ),
+    r"(?i)access ?denied|insufficient permissions|not authorized": PERMISSIONS,
+    r"Bytes scanned limit": "ask for fewer days, or raise the workgroup's limit, ScanLimitBytes",
+    r"output location": "give the workgroup a place for its results, as the stack does",
+    r"INVALID_CAST_ARGUMENT": "TRY_CAST gives NULL for what cannot be converted",
+    r"security token|UnrecognizedClient|InvalidSignature|ExpiredToken": (
+        "look at the AWS credentials of this shell"
+    ),
+}
+
+
+class AthenaEngine:
+    """A workgroup of Athena."""
+
+    name = "athena"
+
+    def __init__(self, client: "AthenaClient", workgroup: str, database: str) -> None:
+        """Take boto3's client, and the names of the workgroup and of the database."""
+        self._client = client
+        self._workgroup = workgroup
+        self._database = database
+
+    def run(self, sql: str) -> Result:
+        """Return the result of a query.
+
+        Raises:
+            ToolError: Athena refused it, or it failed.
+        """
+        try:
+            query = self._client.start_query_execution(
+                QueryString=sql,
+                QueryExecutionContext={"Database": self._database},
+                WorkGroup=self._workgroup,
+            )["QueryExecutionId"]
+            try:
+                execution = self._ended(query)
+            except ToolError:
+                raise
+            except BaseException:
+                # it goes on, and costs, until it is told
+                with contextlib.suppress(ClientError, BotoCoreError):
+                    self._client.stop_query_execution(QueryExecutionId=query)
+                raise
+            return self._result(query, _notes(execution))
+        except (ClientError, BotoCoreError) as error:
+            raise _refused(error) from error
+
+    def _ended(self, query: str) -> "QueryExecutionTypeDef":
+        """Return the execution once it has succeeded.
+
+        Raises:
+            ToolError: it failed.
+        """
+        began, wait_s, told = time.monotonic(), _FIRST_WAIT_S, False
+        while True:
+            execution = self._client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
+            status = execution["Status"]
+            if status["State"] == "SUCCEEDED":
+                return execution
+            if status["State"] in ("FAILED", "CANCELLED"):
+                reason = status.get("StateChangeReason") or "Athena gave no reason"
+                raise _failed(f"Athena: the query {status['State'].lower()}", reason)
+            if not told and time.monotonic() - began > _PATIENCE_S:
+                note(f"Athena runs the query {query}")
+                told = True
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _result(self, query: str, notes: list[str]) -> Result:
+        rows: list[tuple[Any, ...]] = []
+        columns: list[Any] = []
+        for page in self._client.get_paginator("get_query_results").paginate(
+            QueryExecutionId=query
+        ):
+            result = page["ResultSet"]
+            fetched = [[cell.get("VarCharValue") for cell in row["Data"]] for row in result["Rows"]]
+            if not columns:
+                columns = list(result["ResultSetMetadata"]["ColumnInfo"])
+                # the first row of a SELECT is the names once more
+                if fetched[:1] == [[column["Name"] for column in columns]]:
+                    del fetched[0]
+            converters = [partial(value, column["Type"]) for column in columns]
+            rows += [
+                tuple(convert(text) for convert, text in zip(converters, row, strict=True))
+                for row in fetched
+            ]
+        names = [column["Name"] for column in columns]
+        return Result(names, rows, notes=notes, types=[duckdb_type(c) for c in columns])
+
+
+@contextmanager
+def open_athena(
+    place: Place, settings: ToolSettings, workgroup: str = DEFAULT, database: str = DEFAULT
+) -> Iterator[AthenaEngine]:
+    """Open Athena, in the region of the settings.
+
+    Raises:
+        ToolError: the archive is a folder, or there is no region.
+    """
+    if isinstance(place, FolderPlace):
+        raise ToolError(
+            f"Athena reads buckets, and {place.name} is a folder",
+            "give --archive s3://bucket, or --engine duckdb",
+        )
+    import boto3
+
+    try:
+        client = boto3.Session().client("athena", region_name=settings.aws_region)
+    except BotoCoreError as error:
+        raise _refused(error) from error
+    yield AthenaEngine(client, workgroup, database)
+
+
+def price_usd(scanned_bytes: float) -> float:
+    """Return what Athena asks in us-east-1 for a query that scans so much.
+
+    https://aws.amazon.com/athena/pricing/
+    """
+    given = Assumptions()
+    return given.prices.athena_tb.of(max(scanned_bytes, given.athena_least_bytes) / TB)
+
+
+def price_text(scanned_bytes: float) -> str:
+    """Return that price for people."""
+    return f"${price_usd(scanned_bytes):.6f} at the list price of us-east-1"
+
+
+def _notes(execution: "QueryExecutionTypeDef") -> list[str]:
+    statistics = execution.get("Statistics", {})
+    if statistics.get("ResultReuseInformation", {}).get("ReusedPreviousResult"):
+        return ["Athena gave the result of an earlier run again, which costs nothing"]
+    scanned = statistics.get("DataScannedInBytes", 0)
+    return [f"Athena scanned {bytes_text(scanned)}: {price_text(scanned)}"]
+
+
+def _refused(error: ClientError | BotoCoreError) -> ToolError:
+    match error:
+        case NoRegionError():
+            return ToolError("Athena: no region is known", "set AWS_REGION, as in us-east-1")
+        case NoCredentialsError():
+            return ToolError("Athena: there are no AWS credentials", "log in, or use a role")
+        case ClientError():
+            text = str(error.response.get("Error", {}).get("Message", ""))
+            return _failed(f"Athena: {said(error)}", text)
+    return ToolError(f"Athena: {said(error)}")
+
+
+def _failed(what: str, reason: str) -> ToolError:
+    cure = next(
+        (cure for pattern, cure in _CURES.items() if re.search(pattern, f"{what} {reason}")), ""
+    )
+    return ToolError(f"{what}: {_words(reason)}", cure)
+
+
+def _words(reason: str) -> str:
+    """Return Athena's words in one line; the code alone where they can hold a value."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", reason).strip()
+    code, _, rest = line.partition(":")
+    if rest and re.fullmatch(r"[A-Z][A-Z_]+", code) and not _OF_THE_QUERY.fullmatch(code):
+        return code
+    return line[:500]

@@ -1,0 +1,156 @@
+"""DuckDB as the tools use it: one connection that can be watched and interrupted.
+
+The one module that imports duckdb. Knows nothing of the archive; no error of it quotes a value.
+"""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import ToolError
+from ..output import progress
+
+try:
+    import duckdb
+    import sqlglot  # noqa: F401 - both are missed at once
+except ModuleNotFoundError as missing:
+    raise ToolError(
+        f"{missing.name} is not installed",
+        "`make tools`, or `pip install --require-hashes -r requirements-tools.txt`",
+    ) from missing
+
+#: The errors that come from the words of a query, and not from what it reads.
+_OF_THE_QUERY = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.NotImplementedException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+)
+
+_GLANCE_S = 0.1
+
+#: A type that DuckDB gives to Python with the help of yet another package only.
+_ZONED = "TIMESTAMP WITH TIME ZONE"
+
+Rows = list[tuple[Any, ...]]
+
+
+class DatabaseError(Exception):
+    """A statement failed. `str()` is for people, and without any value of what was read."""
+
+
+class QueryError(DatabaseError):
+    """The statement itself is wrong."""
+
+
+class UnreadableError(DatabaseError):
+    """A file may be what it failed on."""
+
+
+class Database:
+    """An open database in memory."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Take a connection that is nobody else's."""
+        self._connection = connection
+        self._idle = threading.Lock()
+        self._given_up = False
+
+    def rows(self, sql: str) -> Rows:
+        """Return all rows of a statement.
+
+        Raises:
+            DatabaseError: it failed.
+        """
+        return self._watched(sql, lambda _: None)[1]
+
+    def result(self, sql: str, label: str = "Querying") -> tuple[list[str], list[str], Rows]:
+        """Return the names and the types of a query's columns and all its rows, with progress.
+
+        Raises:
+            DatabaseError: it failed.
+        """
+        with progress(label, 100) as bar:
+            columns, rows = self._watched(sql, bar.update)
+        types = [str(column[1]).replace(_ZONED, "TIMESTAMP") for column in columns]
+        return [column[0] for column in columns], types, rows
+
+    def _watched(self, sql: str, tell: Callable[[int], None]) -> tuple[list[Any], Rows]:
+        """Run a statement in a thread, so that Ctrl-C is heard, and tell each percent of it."""
+        told = 0
+        pool = ThreadPoolExecutor(1)
+        try:
+            running = pool.submit(self._run_alone, sql)
+            while wait([running], _GLANCE_S).not_done:
+                percent = int(self._connection.query_progress())
+                tell(max(0, percent - told))
+                told = max(told, percent)
+            return running.result()
+        except KeyboardInterrupt:
+            self._give_up()
+            raise
+        finally:
+            pool.shutdown()
+
+    def _give_up(self) -> None:
+        """End what is running, wherever it is, and let nothing begin any more."""
+        self._given_up = True
+        # again and again: DuckDB forgets what it is told before a statement has begun
+        while not self._idle.acquire(timeout=_GLANCE_S):
+            self._connection.interrupt()
+        self._idle.release()
+
+    def _run_alone(self, sql: str) -> tuple[list[Any], Rows]:
+        with self._idle:
+            if self._given_up:
+                raise DatabaseError("it was given up")
+            return self._run(sql)
+
+    def _run(self, sql: str) -> tuple[list[Any], Rows]:
+        try:
+            result = self._connection.execute(sql)
+            columns = result.description or []
+            if any(str(column[1]) == _ZONED for column in columns):
+                result = self._connection.execute(_without_zones(sql, columns))
+            return columns, result.fetchall()
+        except _OF_THE_QUERY as error:
+            raise QueryError(str(error).partition("\n\nLINE")[0]) from None
+        except duckdb.OutOfMemoryException:
+            raise DatabaseError("there is not enough memory for it") from None
+        except duckdb.Error as error:
+            # the rest of what DuckDB says quotes values, and they are of payloads
+            kind, _, rest = str(error).partition(": ")
+            if isinstance(error, duckdb.IOException) or ' file "' in rest:
+                raise UnreadableError(kind) from None
+            raise DatabaseError(f"{kind}, at a value") from None
+
+
+def _without_zones(sql: str, columns: list[Any]) -> str:
+    """Return the query with UTC, which the session has, in place of times with a zone."""
+    values = ", ".join(
+        f"CAST(#{n} AS TIMESTAMP)" if str(column[1]) == _ZONED else f"#{n}"
+        for n, column in enumerate(columns, 1)
+    )
+    return f"SELECT {values} FROM ({sql})"  # noqa: S608
+
+
+@contextmanager
+def open_database() -> Iterator[Database]:
+    """Open a database that is in memory, and next to the temporary files when it is large."""
+    with tempfile.TemporaryDirectory(prefix="stripe-archive-") as spill:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            # what is not built in would be downloaded
+            "autoinstall_known_extensions": False,
+            "temp_directory": str(Path(spill)),
+        }
+        with duckdb.connect(config=settings) as connection:
+            connection.execute(
+                "SET TimeZone = 'UTC'; SET enable_progress_bar = true;"
+                "SET enable_progress_bar_print = false"
+            )
+            yield Database(connection)
