@@ -1,0 +1,1 @@
+"""Stripe's events beside the archive's: what `reconcile` and `backfill` are made of."""

@@ -1,0 +1,315 @@
+"""All that Stripe still has goes into the archive, in one run or in several, and nothing twice."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from archive_tools.reconciling.backfill_state import State
+from demo.service import PROJECT
+from tests.archive_tools.conftest import Run
+from tests.fakes.stream import FakeStream
+from tests.fakes.stripe import KEY, FakeStripe, Shelf, delivered, event
+from webhook_app.firehose import firehose_client
+from webhook_app.local import LocalArchive
+
+HOUR = 3600
+STATE = "stripe-backfill.json"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the command is run."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    return here
+
+
+@pytest.fixture
+def stripe() -> Iterator[FakeStripe]:
+    """Four pages of the last 20 hours."""
+    with FakeStripe(made(400)).serving() as stripe:
+        yield stripe
+
+
+def made(count: int) -> list[dict[str, Any]]:
+    now = int(time.time())
+    return [event(n, now - 60 - n * 72) for n in range(count)]
+
+
+def backfill(run: Run, stripe: FakeStripe, *arguments: str, **variables: str) -> Result:
+    words = ("backfill", "--last", "2", "--rate", "100", *arguments)
+    return run(*words, **(stripe.variables() | variables))
+
+
+def archived_ids(folder: Path) -> list[str]:
+    lines = (gzip.decompress(path.read_bytes()) for path in folder.rglob("*.gz"))
+    return sorted(json.loads(line)["id"] for line in lines)
+
+
+def of(stripe: FakeStripe) -> list[str]:
+    return sorted(stripe.shelf.ids)
+
+
+def test_everything_goes_in_and_the_second_time_nothing(
+    run: Run, stripe: FakeStripe, folder: Path, here: Path
+) -> None:
+    result = backfill(run, stripe)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Archived 400 events of ")
+    assert result.stdout.endswith("; 0 were there already.\n")
+    assert archived_ids(folder) == of(stripe)
+    again = backfill(run, stripe, "--json")
+    assert json.loads(again.stdout)["archived"] == 0
+    assert json.loads(again.stdout)["already_there"] == 400
+    assert archived_ids(folder) == of(stripe)
+    assert list(here.iterdir()) == []
+
+
+def test_the_default_is_all_that_stripe_keeps(run: Run, folder: Path) -> None:
+    now = int(time.time())
+    with FakeStripe([event(n, now - n * 24 * HOUR) for n in range(29)]).serving() as stripe:
+        result = run("backfill", "--rate", "100", **stripe.variables())
+        assert result.exit_code == 0
+        assert archived_ids(folder) == of(stripe)
+
+
+def test_what_the_archive_has_is_not_put_in_again(
+    run: Run, stripe: FakeStripe, folder: Path
+) -> None:
+    archive = LocalArchive(folder)
+    for one in stripe.shelf.events[::40]:
+        archive.put(delivered(one))
+    result = backfill(run, stripe)
+    assert "Archived 390 events" in result.stdout
+    assert "; 10 were there already." in result.stdout
+    assert archived_ids(folder) == of(stripe)
+
+
+def test_a_dry_run_counts_and_writes_nothing(
+    run: Run, stripe: FakeStripe, folder: Path, here: Path
+) -> None:
+    result = backfill(run, stripe, "--dry-run")
+    assert (result.exit_code, result.stdout[:13]) == (0, "400 events of")
+    assert "would be archived; 0 were there already." in result.stdout
+    assert list(folder.iterdir()) == list(here.iterdir()) == []
+
+
+def test_only_the_types_that_are_asked_for(run: Run, stripe: FakeStripe, folder: Path) -> None:
+    now = int(time.time())
+    stripe.hold(event(2000, now - HOUR, "payout.paid"), event(2001, now - HOUR, "invoice.paid"))
+    types = ",".join([*(f"made.up_{n}" for n in range(30)), "invoice.paid"])
+    result = backfill(run, stripe, "--types", types)
+    assert "Archived 1 event of" in result.stdout
+    assert "; 401 skipped, of other types." in result.stdout
+    backfill(run, stripe, "--types", "payout.paid")
+    assert archived_ids(folder) == ["evt_002000", "evt_002001"]
+
+
+@pytest.fixture
+def broken_off(run: Run, stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """A backfill that was ended as soon as the first pages were noted."""
+    note = State.done
+
+    def note_and_end(state: State, *noted: Any) -> None:
+        note(state, *noted)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(State, "done", note_and_end)
+        # a call's worth is a page
+        patched.setattr("archive_tools.backfill.MAX_BATCH_RECORDS", 100)
+        return backfill(run, stripe)
+
+
+def test_an_interrupted_one_goes_on_where_it_was(
+    run: Run, stripe: FakeStripe, folder: Path, here: Path, broken_off: Result
+) -> None:
+    assert broken_off.exit_code == 2
+    had = len(archived_ids(folder))
+    assert 0 < had < 400
+    assert (here / STATE).stat().st_mode & 0o777 == 0o600
+    assert KEY not in (here / STATE).read_text()
+    result = backfill(run, stripe)
+    # over both runs, and without asking for the pages of the first once more
+    assert "Archived 400 events" in result.stdout
+    assert result.stdout.endswith("; 0 were there already.\n")
+    assert archived_ids(folder) == of(stripe)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (("--last", "3"), {}),
+        (("--types", "invoice.paid"), {}),
+        (("--archive", "."), {}),
+        ((), {"STRIPE_API_KEY": "rk_live_reader"}),
+    ],
+)
+def test_the_state_of_another_backfill_is_refused(
+    run: Run,
+    stripe: FakeStripe,
+    folder: Path,
+    here: Path,
+    broken_off: Result,
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+) -> None:
+    assert "Interrupted" in broken_off.stderr
+    kept, had = (here / STATE).read_bytes(), archived_ids(folder)
+    result = backfill(run, stripe, *arguments, **variables)
+    assert result.exit_code == 2
+    assert f"into {folder}, test mode\n  Cure: finish that one" in result.stderr
+    assert ((here / STATE).read_bytes(), archived_ids(folder)) == (kept, had)
+    # a count disturbs nobody, and another file is another backfill
+    assert backfill(run, stripe, "--last", "3", "--dry-run").exit_code == 0
+    assert backfill(run, stripe, "--last", "3", "--state", "another.json").exit_code == 0
+
+
+def test_a_file_of_somebody_else_is_no_state(run: Run, stripe: FakeStripe, here: Path) -> None:
+    (here / STATE).write_text('{"name": "a package of theirs"}')
+    result = backfill(run, stripe)
+    assert result.exit_code == 2
+    assert "not a file of a backfill\n  Cure: " in result.stderr
+    assert (here / STATE).read_text() == '{"name": "a package of theirs"}'
+
+
+def test_what_stripe_has_forgotten_meanwhile_is_not_asked_for(
+    run: Run, stripe: FakeStripe, here: Path, broken_off: Result
+) -> None:
+    assert "Interrupted" in broken_off.stderr
+    state = json.loads((here / STATE).read_text())
+    gone = {"first": 1_600_000_000, "last": 1_600_086_399, "after": "evt_gone"}
+    state["left"].append(gone)
+    (here / STATE).write_text(json.dumps(state))
+    assert backfill(run, stripe).exit_code == 0
+    assert not any("evt_gone" in asked for asked in stripe.asked)
+
+
+@pytest.fixture
+def stream() -> Iterator[FakeStream]:
+    firehose_client.cache_clear()
+    with FakeStream().serving() as stream:
+        yield stream
+    firehose_client.cache_clear()
+
+
+def test_into_a_bucket_it_goes_through_the_stream_and_only_once(
+    run: Run, stripe: FakeStripe, stream: FakeStream
+) -> None:
+    """Also while the stream has it in its buffer, and the bucket shows nothing of it."""
+    assert "Archived 400 events" in backfill(run, stripe, **stream.variables()).stdout
+    again = backfill(run, stripe, **stream.variables())
+    assert "Archived 0 events" in again.stdout
+    assert stream.ids() == of(stripe)
+    assert {record["source"] for record in stream.records} == {"events_api"}
+    words = ("reconcile", "--last", "2", "--rate", "100", "--repair", "--in-flight", "0")
+    told = run(*words, **stripe.variables(), **stream.variables())
+    assert told.exit_code == 0
+    assert "400 put back earlier and in Firehose's buffer" in told.stdout
+    assert len(stream.records) == 400
+
+
+def test_a_repair_of_a_bucket_is_not_done_twice(
+    run: Run, stripe: FakeStripe, stream: FakeStream
+) -> None:
+    words = ("reconcile", "--last", "2", "--rate", "100", "--repair")
+    told = run(*words, **stripe.variables(), **stream.variables())
+    assert told.exit_code == 0
+    assert "Firehose has confirmed what was put back; the bucket shows it when" in told.stderr
+    young = sum(one["created"] > time.time() - 900 for one in stripe.shelf.events)
+    assert young > 0
+    assert len(stream.records) == 400 - young
+    again = run(*words, **stripe.variables(), **stream.variables())
+    assert again.exit_code == 0
+    assert len(stream.records) == len(set(stream.ids())) <= 400 - young + 1
+
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(stripe: FakeStripe, folder: Path, here: Path) -> Start:
+    """Begin a backfill as a process of its own."""
+
+    def begin(*arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+        environment = {"HOME": os.environ.get("HOME", "/"), "PYTHON_DOTENV_DISABLED": "1"}
+        environment |= {"ARCHIVE_DIR": str(folder), "PYTHONPATH": str(PROJECT)}
+        code = "from archive_tools.cli import archive; archive()"
+        words = ("backfill", "--last", "2", "--rate", "100", *arguments)
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            cwd=here,
+            env=environment | stripe.variables() | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    return begin
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_killed_in_the_middle_it_loses_nothing_and_doubles_nothing_in_a_folder(
+    run: Run, stripe: FakeStripe, start: Start, folder: Path, here: Path
+) -> None:
+    stripe.latency_s = 0.15
+    process = start()
+    until((here / STATE).exists)
+    process.kill()
+    process.communicate()
+    stripe.latency_s = 0
+    assert 0 < len(archived_ids(folder)) < 400
+    assert "were there already" in backfill(run, stripe).stdout
+    assert archived_ids(folder) == of(stripe)
+
+
+def test_killed_in_the_middle_it_doubles_a_page_of_each_window_at_most_in_a_stream(
+    run: Run, stripe: FakeStripe, start: Start, stream: FakeStream, here: Path
+) -> None:
+    stripe.shelf = Shelf(made(1000))
+    stream.latency_s = 0.3
+    process = start(**stream.variables())
+    # the second call is stored, and not yet confirmed
+    until(lambda: (here / STATE).exists() and len(stream.records) > 500)
+    process.kill()
+    process.communicate()
+    had = len(stream.records)
+    windows = len(json.loads((here / STATE).read_text())["left"])
+    assert 500 < had < 1000
+    # as if the file of what is on the way were lost, too
+    told = backfill(run, stripe, "--on-the-way", "another", **stream.variables())
+    assert told.exit_code == 0
+    assert sorted(set(stream.ids())) == of(stripe)
+    assert 0 < len(stream.records) - 1000 <= 100 * windows
+
+
+def test_ended_by_a_scheduler_it_leaves_nothing_half_done(
+    run: Run, stripe: FakeStripe, start: Start, folder: Path, here: Path
+) -> None:
+    stripe.latency_s = 0.15
+    process = start()
+    until((here / STATE).exists)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=20)
+    assert (process.returncode, b"Nothing is left half-done" in told) == (2, True)
+    assert not [path for path in folder.rglob("*") if path.suffix == ".tmp"]
+    stripe.latency_s = 0
+    backfill(run, stripe)
+    assert archived_ids(folder) == of(stripe)

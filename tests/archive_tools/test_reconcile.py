@@ -1,0 +1,406 @@
+"""What Stripe has and the archive has not is found, named and put back; nothing else is."""
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from demo import month
+from tests.archive_tools.conftest import Run, store
+from tests.fakes.stripe import KEY, FakeStripe, delivered, event
+from webhook_app.local import LocalArchive
+
+HOUR = 3600
+ENDPOINT: dict[str, Any] = {
+    "id": "we_1",
+    "url": "https://example.com/webhook/stripe",
+    "enabled_events": ["*"],
+    "status": "enabled",
+}
+
+
+@pytest.fixture
+def now() -> int:
+    return int(time.time())
+
+
+@pytest.fixture
+def stripe(now: int) -> Iterator[FakeStripe]:
+    """Ten events, an hour apart."""
+    with FakeStripe([event(n, now - (n + 1) * HOUR) for n in range(10)]).serving() as stripe:
+        stripe.endpoints = [ENDPOINT]
+        yield stripe
+
+
+@pytest.fixture
+def archive(folder: Path) -> LocalArchive:
+    return LocalArchive(folder)
+
+
+def reconcile(run: Run, stripe: FakeStripe, *arguments: str, **variables: str) -> Result:
+    words = ("reconcile", "--last", "2", "--rate", "100", *arguments)
+    return run(*words, **stripe.variables(), **variables)
+
+
+def found(run: Run, stripe: FakeStripe, *arguments: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(reconcile(run, stripe, "--json", *arguments).stdout)
+    return told
+
+
+def ids(told: list[dict[str, Any]]) -> list[str]:
+    return sorted(one["id"] for one in told)
+
+
+def put(archive: LocalArchive, *events: dict[str, Any], after_s: float = 2.0) -> None:
+    for one in events:
+        archive.put(delivered(one, after_s))
+
+
+def test_where_all_is_well_a_line_says_so(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    put(archive, *stripe.shelf.events)
+    put(archive, stripe.shelf.events[3], after_s=90)
+    stripe.hold(event(99, now - 5))
+    result = reconcile(run, stripe)
+    first = (datetime.now(UTC) - timedelta(days=1)).date()
+    assert result.stdout == (
+        f"All 10 events of {first} to {datetime.now(UTC).date()} are in the archive; 1 in flight; "
+        "1 duplicate; delay p50 2.0 s, p99 2.0 s.\n"
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_what_is_missing_is_named_by_type_hour_and_id(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    tried = event(70, now - 3 * HOUR, "invoice.paid", pending_webhooks=1)
+    stripe.hold(tried)
+    put(archive, *stripe.shelf.events)
+    lost = [event(80, now - 3 * HOUR), event(81, now - 3 * HOUR), event(82, now - 7 * HOUR)]
+    stripe.hold(*lost, event(83, now - 7 * HOUR, "payout.paid", pending_webhooks=2))
+    result = reconcile(run, stripe)
+    assert result.exit_code == 1
+    assert "Missing: 4 events, of which Stripe still tries to deliver 1 and has given up 3" in (
+        result.stdout
+    )
+    hour = f"{datetime.fromtimestamp(now - 3 * HOUR, UTC):%Y-%m-%d %H}h"
+    assert [line.split() for line in result.stdout.splitlines() if line.startswith(hour)] == [
+        [*hour.split(), "charge.succeeded", "2"]
+    ]
+    assert all(f"  evt_0000{n}\n" in result.stdout for n in (80, 81, 82, 83))
+    assert "evt_000070" not in result.stdout
+    told = found(run, stripe)
+    assert ids(told["missing"]) == [f"evt_0000{n}" for n in (80, 81, 82, 83)]
+    assert told["missing_still_tried"] == 1
+    assert told["archived"] == 11
+
+
+def test_a_late_delivery_is_no_loss(run: Run, stripe: FakeStripe, archive: LocalArchive) -> None:
+    """Stripe tries for three days, and a gap can be filled at any time after."""
+    put(archive, *stripe.shelf.events[:9])
+    put(archive, stripe.shelf.events[9], after_s=9 * HOUR)
+    told = found(run, stripe)
+    assert (told["missing"], told["delay_s"]["max"]) == ([], 9 * HOUR)
+
+
+def test_a_young_event_may_still_come(run: Run, stripe: FakeStripe, now: int) -> None:
+    stripe.hold(event(90, now - 40), event(91, now - 200))
+    young = found(run, stripe)
+    assert young["in_flight"] == 1
+    assert "evt_000091" in ids(young["missing"])
+    assert found(run, stripe, "--in-flight", "0")["in_flight"] == 0
+    assert found(run, stripe, "--in-flight", "600")["in_flight"] == 2
+
+
+def test_the_delays_are_those_of_first_arrivals_as_webhooks(
+    run: Run, stripe: FakeStripe, archive: LocalArchive
+) -> None:
+    for n, one in enumerate(stripe.shelf.events):
+        put(archive, one, after_s=n + 1)
+    put(archive, stripe.shelf.events[0], after_s=1800)
+    assert found(run, stripe)["delay_s"] == {"p50": 5, "p95": 10, "p99": 10, "max": 10}
+
+
+def test_duplicates_are_counted_with_their_copies(
+    run: Run, stripe: FakeStripe, archive: LocalArchive
+) -> None:
+    events = stripe.shelf.events
+    put(archive, *events, *events[:2], events[0], events[0])
+    assert found(run, stripe)["duplicates"] == {"events": 2, "extra_copies": 4}
+
+
+def test_an_archived_event_that_stripe_does_not_know_is_shown_with_its_place(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path, now: int
+) -> None:
+    put(archive, *stripe.shelf.events)
+    stranger = delivered(event(66, now - 5 * HOUR, "invoice.paid"))
+    day = datetime.fromtimestamp(now, UTC)
+    store(
+        folder,
+        delivered(stripe.shelf.events[0]).line(),
+        stranger.line(),
+        day=f"webhooks/{day:year=%Y/month=%m/day=%d}",
+    )
+    result = reconcile(run, stripe)
+    assert result.exit_code == 1
+    assert "Archived, and unknown to Stripe: 1 event\n" in result.stdout
+    (told,) = found(run, stripe)["unknown"]
+    assert told["id"] == "evt_000066"
+    assert told["where"].endswith("/a.json.gz line 2")
+
+
+def test_what_the_key_cannot_see_is_not_unknown(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    put(archive, *stripe.shelf.events)
+    put(
+        archive,
+        event(20, now - HOUR, livemode=True),
+        event(21, now - HOUR, account="acct_1"),
+        event(22, now - HOUR, object="v2.core.event"),
+        # Stripe has forgotten it, or will any minute
+        event(23, now - 30 * 24 * HOUR + 60),
+    )
+    result = run("reconcile", "--last", "31", "--rate", "100", **stripe.variables())
+    assert "1 live mode event of the archive left out" in result.stderr
+    assert "1 event of connected accounts left out" in result.stderr
+    assert (result.exit_code, result.stdout[:13]) == (0, "All 10 events")
+
+
+def test_only_what_the_endpoint_receives_is_expected(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    stripe.endpoints = [
+        {**ENDPOINT, "enabled_events": ["charge.succeeded"]},
+        {**ENDPOINT, "id": "we_2", "url": ENDPOINT["url"] + "/", "enabled_events": ["payout.paid"]},
+        {**ENDPOINT, "id": "we_3", "url": "https://example.com/", "enabled_events": ["*"]},
+    ]
+    put(archive, *stripe.shelf.events)
+    stripe.hold(event(30, now - HOUR, "payout.paid"), event(31, now - HOUR, "invoice.paid"))
+    told = found(run, stripe)
+    assert (ids(told["missing"]), told["not_subscribed"]) == (["evt_000030"], 1)
+    assert found(run, stripe, "--endpoint", "we_1")["not_subscribed"] == 2
+    everything = found(run, stripe, "--endpoint", "https://example.com/")
+    assert ids(everything["missing"]) == ["evt_000030", "evt_000031"]
+
+
+def test_types_take_the_place_of_the_endpoint(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    stripe.endpoints = []
+    stripe.hold(event(30, now - HOUR, "payout.paid"), event(31, now - HOUR, "invoice.paid"))
+    # unknown to Stripe, but of a type that it was not asked for
+    put(archive, event(32, now - HOUR, "customer.created"))
+    told = found(run, stripe, "--types", "payout.paid, invoice.paid")
+    assert ids(told["missing"]) == ["evt_000030", "evt_000031"]
+    assert (told["archived"], told["unknown"], told["notes"]) == (0, [], [])
+    assert all("types%5B%5D=payout.paid" in asked for asked in stripe.asked)
+
+
+def test_more_types_than_stripe_takes_are_sifted_here(
+    run: Run, stripe: FakeStripe, now: int
+) -> None:
+    stripe.hold(event(30, now - HOUR, "payout.paid"))
+    types = ",".join([*(f"made.up_{n}" for n in range(30)), "payout.paid"])
+    assert ids(found(run, stripe, "--types", types)["missing"]) == ["evt_000030"]
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "forbidden", "said"),
+    [
+        ([ENDPOINT], {"/v1/webhook_endpoints"}, "cannot be read (403): events of all types"),
+        ([{**ENDPOINT, "url": "https://example.com/x"}], set(), "has the path /webhook/stripe"),
+        ([{**ENDPOINT, "status": "disabled"}], set(), "we_1 is disabled: Stripe delivers nothing"),
+    ],
+)
+def test_what_is_odd_about_the_endpoint_is_noted(
+    run: Run,
+    stripe: FakeStripe,
+    archive: LocalArchive,
+    endpoints: list[dict[str, Any]],
+    forbidden: set[str],
+    said: str,
+) -> None:
+    put(archive, *stripe.shelf.events)
+    stripe.endpoints, stripe.forbidden = endpoints, forbidden
+    result = reconcile(run, stripe)
+    assert said in result.stderr
+    assert (result.exit_code, result.stdout[:13]) == (0, "All 10 events")
+
+
+def test_an_endpoint_that_is_not_there_is_an_error_that_names_those_that_are(
+    run: Run, stripe: FakeStripe
+) -> None:
+    result = reconcile(run, stripe, "--endpoint", "we_9")
+    assert result.exit_code == 2
+    assert "we_1 https://example.com/webhook/stripe" in result.stderr
+
+
+def test_endpoints_of_several_pages_are_read(
+    run: Run, stripe: FakeStripe, archive: LocalArchive
+) -> None:
+    others = [{**ENDPOINT, "id": f"we_x{n}", "url": "https://x.example/"} for n in range(120)]
+    stripe.endpoints = [*others, {**ENDPOINT, "enabled_events": ["payout.paid"]}]
+    assert found(run, stripe)["not_subscribed"] == 10
+
+
+def test_damage_in_the_archive_is_something_to_look_at(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path, now: int
+) -> None:
+    put(archive, *stripe.shelf.events)
+    day = f"webhooks/{datetime.fromtimestamp(now, UTC):year=%Y/month=%m/day=%d}"
+    store(folder, b"[1]\n", day=day, name="odd.json.gz")
+    path = store(folder, delivered(event(1, now)).line(), day=day, name="cut.json.gz")
+    path.write_bytes(path.read_bytes()[:-12])
+    result = reconcile(run, stripe)
+    assert result.exit_code == 1
+    assert "odd.json.gz line 1: not a record\n" in result.stdout
+    assert "cut.json.gz line 1: gzip is cut short\n" in result.stdout
+
+
+def test_repair_puts_back_what_is_missing_and_nothing_twice(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path, now: int
+) -> None:
+    put(archive, *stripe.shelf.events)
+    lost = [event(80, now - 3 * HOUR), event(81, now - 30 * HOUR, pending_webhooks=1)]
+    stripe.hold(*lost, event(90, now - 5))
+    told = found(run, stripe, "--last", "3", "--repair")
+    assert (told["missing"], ids(told["repaired"])) == ([], ["evt_000080", "evt_000081"])
+    files = sorted(folder.rglob("*.gz"))
+    # one was young, and may come by itself
+    assert len(files) == 12
+    again = reconcile(run, stripe, "--last", "3", "--repair")
+    assert (again.exit_code, again.stdout[:13]) == (0, "All 12 events")
+    assert sorted(folder.rglob("*.gz")) == files
+
+
+def test_a_repair_ends_with_0_only_where_nobody_has_to_look(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    result = reconcile(run, stripe, "--repair")
+    assert result.exit_code == 0
+    assert "Put back 10 missing events:" in result.stdout
+    put(archive, event(66, now - HOUR))
+    stripe.hold(event(67, now - HOUR))
+    result = reconcile(run, stripe, "--repair")
+    assert result.exit_code == 1
+    assert "Put back 1 missing event:" in result.stdout
+
+
+def test_a_repaired_record_has_the_api_s_bytes_and_says_where_it_is_from(
+    run: Run, stripe: FakeStripe, folder: Path
+) -> None:
+    reconcile(run, stripe, "--repair")
+    records = records_of(*folder.rglob("*.gz"))
+    assert {record["source"] for record in records} == {"events_api"}
+    assert {record["stripe_signature"] for record in records} == {None}
+    by_id = {record["id"]: record["payload"].encode() for record in records}
+    assert by_id == {stripe.shelf.id(n): stripe.shelf.rendered(n) for n in range(10)}
+    today = datetime.now(UTC)
+    assert {path.parent for path in folder.rglob("*.gz")} <= {
+        folder / f"webhooks/{day:year=%Y/month=%m/day=%d}"
+        for day in (today, today - timedelta(minutes=1))
+    }
+
+
+def test_a_folder_that_takes_nothing_is_an_error_with_a_cure(
+    run: Run, stripe: FakeStripe, folder: Path
+) -> None:
+    (folder / "webhooks").write_text("a file where the folder should be")
+    result = reconcile(run, stripe, "--repair")
+    assert result.exit_code == 2
+    assert "did not take an event" in result.stderr
+    assert "Cure: `flask doctor`" in result.stderr
+
+
+def test_a_day_that_stripe_has_forgotten_is_an_error(run: Run, stripe: FakeStripe) -> None:
+    result = run("reconcile", "--to", "2020-01-01", **stripe.variables())
+    assert result.exit_code == 2
+    assert "it keeps them for 30 days\n  Cure: ask for days from 20" in result.stderr
+    assert stripe.asked == []
+
+
+def test_a_range_that_begins_too_early_is_cut_with_a_note(
+    run: Run, stripe: FakeStripe, archive: LocalArchive
+) -> None:
+    put(archive, *stripe.shelf.events)
+    result = run("reconcile", "--last", "40", "--rate", "100", **stripe.variables())
+    assert "Stripe has forgotten what was before 20" in result.stderr
+    assert (result.exit_code, result.stdout[:13]) == (0, "All 10 events")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "said"),
+    [
+        (("--types", "a", "--endpoint", "b"), {}, "give one of them"),
+        ((), {"STRIPE_API_KEY": ""}, "STRIPE_API_KEY is not set"),
+        ((), {"STRIPE_API_KEY": "rk_test_wrong"}, "does not accept STRIPE_API_KEY (401)"),
+        (("--rate", "0"), {}, "0.1<=x<=100"),
+    ],
+)
+def test_what_it_cannot_do_is_said_without_the_key(
+    run: Run, stripe: FakeStripe, arguments: tuple[str, ...], variables: dict[str, str], said: str
+) -> None:
+    told = stripe.variables() | variables
+    result = run("reconcile", *arguments, **told)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert KEY not in result.output
+    assert "wrong" not in result.output
+    assert result.stdout == ""
+
+
+def test_no_payload_is_ever_printed(run: Run, stripe: FakeStripe, archive: LocalArchive) -> None:
+    put(archive, event(66, int(time.time()) - HOUR))
+    for arguments in ((), ("--json",), ("--repair",)):
+        result = reconcile(run, stripe, *arguments)
+        assert result.exit_code == 1
+        assert "Zoë" not in result.output
+        assert "ch_" not in result.output
+
+
+def test_a_deletion_from_a_month_of_the_service_s_own_archive_is_found_and_put_back(
+    run: Run, folder: Path
+) -> None:
+    """The end of the shop's month, moved to now, archived by the service itself."""
+    shift = datetime.now(UTC) - timedelta(hours=1) - month.deliveries()[-1].arrives
+    planned = [_moved(delivery, shift) for delivery in month.deliveries()[-100:]]
+    shown = {}
+    for delivery in planned:
+        body = json.loads(delivery.body)
+        event = isinstance(body, dict) and body["object"] == "event"
+        if event and body["livemode"] and not body.get("account"):
+            shown[body["id"]] = body
+    month.archive(folder, planned)
+    with FakeStripe(list(shown.values())).serving() as stripe:
+        stripe.key = "rk_live_reader"
+        stripe.endpoints = [ENDPOINT]
+        words = ("reconcile", "--last", "31", "--rate", "100")
+        assert run(*words, **stripe.variables()).exit_code == 0
+        deleted = sorted(folder.rglob("*.gz"))[50]
+        (lost,) = records_of(deleted)
+        deleted.unlink()
+        missing = json.loads(run(*words, "--json", **stripe.variables()).stdout)["missing"]
+        assert ids(missing) == [lost["id"]]
+        assert run(*words, "--repair", **stripe.variables()).exit_code == 0
+        assert run(*words, **stripe.variables()).exit_code == 0
+
+
+def records_of(*paths: Path) -> list[dict[str, Any]]:
+    lines = (line for path in paths for line in gzip.decompress(path.read_bytes()).splitlines())
+    return [json.loads(line) for line in lines]
+
+
+def _moved(delivery: month.Delivery, shift: timedelta) -> month.Delivery:
+    body = json.loads(delivery.body)
+    if not isinstance(body, dict) or body["object"] != "event":
+        return month.Delivery(delivery.arrives + shift, delivery.body)
+    body["created"] += int(shift.total_seconds())
+    return month.Delivery(delivery.arrives + shift, json.dumps(body).encode())
