@@ -21,6 +21,9 @@ BUDGET_LIMIT_S = 10.0
 #: What `.env.example` has in place of a secret. Anyone can read it, so it is refused.
 PLACEHOLDER_SECRET = "whsec_replace_me"  # noqa: S105 # nosec B105
 
+#: Where `flask archive replay` finds the secret to sign with, unless it is told another name.
+REPLAY_SECRET = "REPLAY_SECRET"  # noqa: S105 # nosec B105
+
 _ARCHIVES = ("FIREHOSE_DELIVERY_STREAM_NAME", "ARCHIVE_DIR")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOG_FORMATS = ("json", "text")
@@ -117,6 +120,11 @@ class ToolSettings(Settings):
             SettingsError: something that is set is wrong; all of it is named at once.
         """
         return _Reader(_process_environ() if environ is None else environ).tool_settings()
+
+
+def variable(name: str) -> str:
+    """Return the value of a variable that a user has named; empty where it is not set."""
+    return _process_environ().get(name, "").strip()
 
 
 def _process_environ() -> Mapping[str, str]:
