@@ -1,0 +1,152 @@
+"""`flask archive report`: a range of days as one page, for owners, auditors and operators.
+
+Knows the options and where the page goes; the figures and the page are made by others.
+"""
+
+import contextlib
+import os
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from webhook_app.settings import ToolSettings
+from webhook_app.version import __version__
+
+from . import days as calendar
+from .cli import archive_option, json_option
+from .days import Days, days_options
+from .errors import ToolError
+from .output import as_json as json_text
+from .places import Place
+from .querying.engine import open_engine
+from .reporting.figures import Figures, Origin
+from .reporting.page import page
+from .reporting.survey import survey
+from .reporting.wording import findings, headline
+
+#: A page of more days says less, and its pictures have a pixel a day.
+_LONGEST = 1100
+
+
+@click.command("report")
+@click.option(
+    "--output",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where the page goes; a file that is there is replaced.",
+)
+@archive_option
+@days_options(last_days=30)
+@click.option(
+    "--engine",
+    "kind",
+    type=click.Choice(["duckdb", "athena"]),
+    help="What runs the queries. Left out: Athena for a bucket, DuckDB for a folder.",
+)
+@click.option(
+    "--today",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="Make the page as on that day, with --from and --to: the same page each time.",
+)
+@json_option
+def command(
+    target: Path | None,
+    place: Place,
+    settings: ToolSettings,
+    days: Days,
+    kind: str | None,
+    today: datetime | None,
+    as_json: bool,
+) -> None:
+    """Write a page on some days: what came, how late, how often, what is missing, what it costs.
+
+    The page is one HTML file that needs no network, for screens, phones and paper. With --json
+    its figures are printed in place of it. Each of five queries reads the range, and three days
+    to each side.
+
+    \b
+    The exit status says how it ended:
+        0  the page is written
+        1  it is, but parts of the archive could not be read; the page names them
+        2  it could not be done
+
+    \b
+    Example:
+        flask archive report --last 30 --output report.html
+    """  # noqa: D301 - click wants the character itself
+    if bool(target) == as_json:
+        raise click.UsageError("Give --output FILE for the page, or --json for its figures.")
+    day = today.date() if today else calendar.today()
+    days = _closed(days, place, day)
+    made = str(day) if today else f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    with open_engine(place, settings, kind, day) as engine:
+        origin = Origin(
+            place.name, days.first or day, days.last or day, day, made, engine.name, __version__
+        )
+        figures = survey(place, engine, days, origin)
+    if target:
+        write_whole(target, page(figures))
+    click.echo(json_text(plain(figures)) if as_json else _told(figures))
+    if figures.faults:
+        raise click.exceptions.Exit(1)
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write a file that is there as a whole or, where that fails, as it was before.
+
+    Raises:
+        ToolError: the file cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        temporary.replace(target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise ToolError(
+                f"{target} cannot be written: {error.strerror}",
+                "name a file in a folder that you may write to",
+            ) from error
+        raise
+
+
+def plain(figures: Figures) -> dict[str, Any]:
+    """Return the figures as JSON has them, with what somebody should look at."""
+    return {
+        "summary": headline(figures),
+        "findings": [asdict(finding) for finding in findings(figures)],
+        **asdict(figures),
+    }
+
+
+def _closed(days: Days, place: Place, today: date) -> Days:
+    """Return a range with both ends: an open one begins with the archive and ends today.
+
+    Raises:
+        ToolError: it is longer than a page can show, or begins in the future.
+    """
+    last = days.last or today
+    first = days.first or min([last, *place.days()[:1]])
+    if first > last:
+        raise ToolError(f"--from {first} is in the future", "give an earlier day")
+    if (last - first).days >= _LONGEST:
+        raise ToolError(
+            f"{first} to {last} is too long for a page", f"take {_LONGEST:,} days at most"
+        )
+    return Days(first, last)
+
+
+def _told(figures: Figures) -> str:
+    """Return the summary for people."""
+    lines = [finding.text for finding in findings(figures)]
+    if not lines and figures.total.deliveries:
+        lines = ["Nothing unusual."]
+    return "\n".join([headline(figures), *lines])

@@ -1,0 +1,27 @@
+"""`python -m tests.browser.pictures` renews the pictures of the report in docs/."""
+
+import tempfile
+from pathlib import Path
+
+from demo import month
+from demo.service import PROJECT
+
+from .window import browser, month_report, window
+
+#: Name, width and height in pixels.
+_PICTURES = (("report-desktop", 1280, 1540), ("report-phone", 390, 1500))
+
+
+def main() -> None:
+    """Make the sample month, its report, and a picture of the report's beginning for each width."""
+    with tempfile.TemporaryDirectory() as scratch, browser() as running:
+        report = month_report(Path(scratch), month.deliveries())
+        for name, width, height in _PICTURES:
+            with window(running, report, width, "light") as opened:
+                clip = {"x": 0, "y": 0, "width": width, "height": height}
+                target = PROJECT / f"docs/{name}.png"
+                opened.page.screenshot(path=target, clip=clip, full_page=True)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
