@@ -6,7 +6,7 @@ PORT ?= 3001
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test faults strangers bench template tools audit lock clean
+.PHONY: help run demo test faults strangers bench scale template tools audit lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -47,6 +47,9 @@ bench: $(BIN)/.dev ## CPU, latency, throughput and memory of the service, in tab
 	pytest tests/benchmarks/test_stages.py --benchmark-enable --benchmark-timer=time.process_time \
 		--benchmark-max-time=0.3 --benchmark-group-by=param:stage_of --benchmark-sort=min \
 		--benchmark-columns=min,median,rounds --quiet
+
+scale: $(BIN)/.dev ## what the archive's tools take on a large archive [EVENTS=1000000]
+	python -m bench.scale $(if $(EVENTS),--events $(EVENTS))
 
 template: $(BIN)/.dev ## write the queries of deploy/athena into the CloudFormation template
 	python -m deploy.template

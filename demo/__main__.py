@@ -1,14 +1,18 @@
 """`python -m demo`: start the service, send it signed events, and look at what it archived."""
 
+import json
 import secrets
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
-from demo import archive, athena
+from archive_tools.places import FolderPlace
+from archive_tools.querying.duckdb_engine import open_duckdb
+from demo import archive
 from demo.service import PROJECT, running
 from webhook_app.sender import Delivered, deliver, sign
 
@@ -16,30 +20,54 @@ SAMPLE_QUERY = """\
 SELECT type, COUNT(*) AS count FROM stripe_webhooks
 WHERE year = '{}' AND month = '{}' AND day = '{}' GROUP BY type ORDER BY count DESC"""
 
+#: What can be done with the archive that was made; a test runs these lines.
+NEXT = """
+The archive is in .demo/archive, until the next demo. Put it to use (docs/ARCHIVE_TOOLS.md):
+
+    export ARCHIVE_DIR=.demo/archive REPLAY_SECRET=whsec_of_your_endpoint
+    .venv/bin/flask archive query arrivals
+    .venv/bin/flask archive verify --secrets .demo/secret.txt
+    .venv/bin/flask archive report --output .demo/report.html
+    .venv/bin/flask archive export --output .demo/export
+    .venv/bin/flask archive replay http://localhost:8000/webhook --dry-run
+
+Delete a file of it, and see it found, and put back, with a Stripe that is played here:
+
+    .venv/bin/python -m demo.stripe .demo/stripe .venv/bin/flask archive reconcile
+    .venv/bin/python -m demo.stripe .demo/stripe .venv/bin/flask archive reconcile --repair"""
+
+_OURS = PROJECT / "demo/events"
+
 
 @click.command()
 @click.option(
     "--events",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=PROJECT / "demo/events",
-    help="A folder of event bodies, *.json, each sent as it is.",
+    help="A folder of event bodies, *.json, each sent as it is; without it our own, as of now.",
 )
-def main(events: Path) -> None:
+def main(events: Path | None) -> None:
     """Send a folder of events through the service and show what became of them."""
-    bodies = [path.read_bytes() for path in sorted(events.glob("*.json"))]
+    bodies = [path.read_bytes() for path in sorted((events or _OURS).glob("*.json"))]
     if not bodies:
         raise click.ClickException(f"{events} has no file *.json")
+    if not events:
+        bodies = [_of_today(body, age) for age, body in enumerate(bodies)]
     workspace = Path(".demo")
     shutil.rmtree(workspace, ignore_errors=True)
     workspace.mkdir()
     folder = workspace / "archive"
+    _keep(bodies, workspace / "stripe")
 
-    answers = _send(bodies, folder, workspace / "service.log")
+    secret = f"whsec_{secrets.token_hex(16)}"
+    (workspace / "secret.txt").write_text(f"{secret}\n")
+    answers = _send(bodies, secret, folder, workspace / "service.log")
     click.echo("\n" + "\n".join(archive.tree(folder)))
     for day in archive.partitions(folder):
         sql = SAMPLE_QUERY.format(*day)
         click.echo(f"\n{sql}\n")
-        _show(*athena.query(folder, sql))
+        with open_duckdb(FolderPlace(folder.absolute(), str(folder))) as engine:
+            found = engine.run(sql)
+        _show(found.names, found.rows)
 
     payloads = Counter(record["payload"].encode() for record in archive.records(folder))
     acknowledged = sum(answer.status == 200 for answer in answers)
@@ -52,10 +80,26 @@ def main(events: Path) -> None:
     )
     if {acknowledged, payloads.total(), identical} != {len(bodies)}:
         raise click.ClickException(f"these should be the same; see {workspace / 'service.log'}")
+    click.echo(NEXT)
 
 
-def _send(bodies: list[bytes], folder: Path, log: Path) -> list[Delivered]:
-    secret = f"whsec_{secrets.token_hex(16)}"
+def _of_today(body: bytes, age: int) -> bytes:
+    """Return an event as if it had happened so many minutes and an hour ago."""
+    event = json.loads(body)
+    moment = datetime.now(UTC) - timedelta(hours=1, minutes=age)
+    snapshot = event["object"] == "event"
+    event["created"] = int(moment.timestamp()) if snapshot else moment.isoformat()
+    return json.dumps(event, indent=2, ensure_ascii=False).encode()
+
+
+def _keep(bodies: list[bytes], folder: Path) -> None:
+    """Keep what was sent as Stripe keeps it, for `python -m demo.stripe`."""
+    folder.mkdir()
+    for n, body in enumerate(bodies):
+        (folder / f"{n}.json").write_bytes(body)
+
+
+def _send(bodies: list[bytes], secret: str, folder: Path, log: Path) -> list[Delivered]:
     variables = {
         "STRIPE_WEBHOOK_SECRET": secret,
         "ARCHIVE_DIR": str(folder.absolute()),

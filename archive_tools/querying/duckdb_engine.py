@@ -15,7 +15,14 @@ from ..errors import ToolError
 from ..output import bytes_text, count_text
 from ..places import Place
 from .copies import Copies, open_copies
-from .database import Database, DatabaseError, QueryError, UnreadableError, open_database
+from .database import (
+    Database,
+    DatabaseError,
+    NoMemoryError,
+    QueryError,
+    UnreadableError,
+    open_database,
+)
 from .engine import Result
 from .pruning import days_read
 from .sql import TABLE, as_duckdb, selection, translation
@@ -100,6 +107,10 @@ class DuckDBEngine:
             return self._done(days, work)
         except QueryError as error:
             raise ToolError(str(error), "look at the names in docs/QUERYING.md") from None
+        except NoMemoryError as error:
+            raise ToolError(
+                f"The query failed: {error}", "ask for fewer days, or let Athena run it"
+            ) from None
         except DatabaseError as error:
             raise ToolError(
                 f"The query failed while it ran: {error}",

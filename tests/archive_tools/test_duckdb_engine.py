@@ -20,6 +20,7 @@ from archive_tools import places
 from archive_tools.days import Days
 from archive_tools.errors import ToolError
 from archive_tools.places import BucketPlace, FolderPlace
+from archive_tools.querying import database
 from archive_tools.querying.duckdb_engine import DuckDBEngine, keys_and_ids, open_duckdb
 from archive_tools.querying.engine import open_engine
 from tests.archive_tools.conftest import store
@@ -438,3 +439,15 @@ def test_without_duckdb_the_cure_is_named_and_help_is_there(days: Path, tmp_path
     ended = run("query", "arrivals")
     assert ended.returncode == 2
     assert ended.stderr.startswith("Error: duckdb is not installed\n  Cure: `make tools`")
+
+
+def test_a_query_that_needs_more_memory_than_it_may_is_told_with_the_cure(
+    days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_MOST_MEMORY_BYTES", 20_000_000)
+    hungry = "SELECT array_agg(x) FROM UNNEST(sequence(1, 20000000)) AS t (x)"
+    with (
+        open_duckdb(FolderPlace(days, "archive"), TODAY) as engine,
+        pytest.raises(ToolError, match=r"not enough memory(.|\n)*Athena run it"),
+    ):
+        engine.run(hungry)

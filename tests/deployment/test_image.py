@@ -75,8 +75,8 @@ def project_files() -> list[str]:
 
 
 def needed_files() -> set[str]:
-    package = {path for path in project_files() if path.startswith("webhook_app/")}
-    return IMAGE_FILES | package
+    packages = ("webhook_app/", "archive_tools/")
+    return IMAGE_FILES | {path for path in project_files() if path.startswith(packages)}
 
 
 def test_the_builder_is_sent_what_the_image_needs_and_nothing_else() -> None:
@@ -308,6 +308,10 @@ def test_the_image_serves_without_rights_on_a_read_only_root(image: Stage, tmp_p
         release = container.run(shlex.split(targets.fly()["deploy"]["release_command"]))
         assert (release.returncode, release.stderr) == (0, "")
         assert "configuration" in release.stdout
+        # what a scheduler runs beside the service
+        verified = container.run(["flask", "archive", "verify", "--json"])
+        assert (verified.returncode, verified.stderr) == (0, "")
+        assert sum(json.loads(verified.stdout)["genuine"].values()) == 1
         stop = getattr(signal, targets.instruction("STOPSIGNAL"))
         container.process.send_signal(stop)
         assert container.process.wait(timeout=targets.gunicorn_constant("graceful_timeout")) == 0

@@ -24,6 +24,9 @@ MADE_BY_USE = {
     "errors/",
     "athena-results/",
     ".terraform.lock.hcl",
+    "stripe-backfill.json",
+    "stripe-on-the-way.txt",
+    "stripe-replay.json",
     "terraform.tfvars",
     "resolv.conf",
 }
@@ -104,7 +107,8 @@ def test_every_file_is_there(document: Path) -> None:
     pattern = r"\.?(?:[\w.-]+/)+[\w.*-]*|[\w.-]+\.(?:py|txt|sql|md|yaml|yml|toml|json|tf|hcl|conf)"
     named = [name for name in inline(document) if re.fullmatch(pattern, name)]
     for name in set(named) - MADE_BY_USE:
-        places = [PROJECT, PROJECT / "webhook_app", PROJECT / "deploy/athena", PROJECT / "tests"]
+        folders = ("", "webhook_app", "archive_tools", "deploy/athena", "tests")
+        places = [PROJECT / folder for folder in folders]
         assert any(list(place.glob(name)) for place in places), name
 
 

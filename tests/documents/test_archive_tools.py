@@ -1,0 +1,82 @@
+"""docs/ARCHIVE_TOOLS.md: its sessions are what the tools print, and its commands are taken."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from archive_tools.cli import COMMANDS, archive
+from bench import scale
+from demo import sessions
+from demo.service import PROJECT
+
+DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+
+
+def steady(text: str) -> str:
+    """Without sizes: what gzip and Parquet leave of something depends on their versions."""
+    return re.sub(r"\b[\d.]+ (KB|MB)", "some KB", text)
+
+
+def test_the_sessions_are_what_the_tools_print() -> None:
+    text = sessions.DOCUMENT.read_text()
+    assert steady(sessions.renewed(text)) == steady(text)
+
+
+def test_a_session_that_went_another_way_is_seen(tmp_path: Path) -> None:
+    text = "```console\n$ flask archive verify\nAll is well.\n$ echo $?\n1\n```\n"
+    document = tmp_path / "sessions.md"
+    document.write_text(text)
+    result = CliRunner().invoke(sessions.main, [str(document)])
+    assert result.exit_code == 0, result.output
+    assert "All is well" not in document.read_text()
+    assert document.read_text().endswith("$ echo $?\n0\n```\n")
+
+
+def test_every_command_has_a_session_and_a_chapter() -> None:
+    text = sessions.DOCUMENT.read_text()
+    for name in COMMANDS:
+        assert f"\n## {name}\n" in text
+        assert re.search(rf"^\$ flask archive {name}\b", text, re.MULTILINE)
+
+
+def called(text: str) -> list[list[str]]:
+    """The words behind `flask archive` in the shell blocks and the words of a text."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    inline = re.findall(r"`(flask archive[^`\n]+)`", text)
+    found = [line.partition("archive ")[2] for line in [*lines, *inline] if "archive " in line]
+    return [shlex.split(words) for words in found if words.split()[0] in COMMANDS]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_of_the_guides_is_taken(document: Path) -> None:
+    for words in called(document.read_text()):
+        command = archive.get_command(click.Context(archive), words[0])
+        assert command
+        context = click.Context(command)
+        known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+        used = [word for word in words[1:] if word.startswith("--")]
+        assert set(used) <= known, words
+        assert len(words) == 1 or command.make_parser(context)
+
+
+def test_the_table_of_scale_has_every_tool() -> None:
+    text = sessions.DOCUMENT.read_text()
+    table = text.partition(scale.MARKERS[0])[2].partition(scale.MARKERS[1])[0]
+    for tool in scale.TOOLS:
+        assert f"| {tool.what} |" in table
+
+
+def test_publishing_renews_the_table_alone() -> None:
+    small = scale.Measured(what="verify", events=10, seconds=0.5, peak_mb=90)
+    large = scale.Measured(what="verify", events=100, seconds=1, peak_mb=100)
+    text = f"before {scale.MARKERS[0]} old {scale.MARKERS[1]} after"
+    renewed = scale.published([small, large], text)
+    assert renewed.startswith("before ")
+    assert renewed.endswith(" after")
+    assert "| verify | 100 | 1.0 s | 100 | 100 MB | 0.5 s | 90 MB |" in renewed
+    assert "old" not in renewed
