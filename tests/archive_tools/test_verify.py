@@ -48,20 +48,21 @@ def test_a_month_that_the_service_archived_is_genuine(folder: Path, run: Run) ->
     assert "no JSON" not in result.output
 
 
-def test_one_changed_byte_among_many_is_found(
+def test_one_changed_byte_among_a_hundred_thousand_events_is_found(
     folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: 2)
-    monkeypatch.setattr(parallel, "_BATCH_BYTES", 20_000)
+    monkeypatch.setattr(parallel, "_BATCH_BYTES", 500_000)
+    written = lines(10_000)
     for n in range(10):
-        written = lines(1000)
-        if n == 7:
-            written[123] = written[123].replace(b'\\"t\\"', b'\\"u\\"')
         store(folder, *written, name=f"{n}.json.gz")
+    at = written[123].index(b'\\"t\\"') + 2
+    written[123] = written[123][:at] + b"u" + written[123][at + 1 :]
+    store(folder, *written, name="7.json.gz")
     result = run("verify", "--json")
     found = json.loads(result.output)
     assert result.exit_code == 1
-    assert (found["records"], found["broken"], found["unproven"]) == (10_000, 1, 0)
+    assert (found["records"], found["broken"], found["unproven"]) == (100_000, 1, 0)
     assert found["broken_at"] == [
         {
             "key": f"{DAY_KEY}/7.json.gz",
