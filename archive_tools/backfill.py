@@ -23,6 +23,7 @@ from .places import Place
 from .reconciling.arrivals import Arrivals, arrivals
 from .reconciling.backfill_state import State, Task, interrupted
 from .reconciling.batch import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Writer, open_writer
+from .reconciling.guard import anyway_option, guard
 from .reconciling.listing import Fetched, Window, listing, windows
 from .reconciling.on_the_way import journal_of, on_the_way_option
 from .reconciling.pace import Pace
@@ -50,6 +51,7 @@ _MOST_PAGES = 20
     help="Keeps how far it has come, until it is done.",
 )
 @on_the_way_option
+@anyway_option
 @json_option
 def command(
     place: Place,
@@ -60,6 +62,7 @@ def command(
     dry_run: bool,
     state_file: Path,
     on_the_way: Path,
+    anyway: bool,
     as_json: bool,
 ) -> None:
     """Archive what Stripe still has: the events of the last 30 days that are not there yet.
@@ -87,6 +90,8 @@ def command(
     archived = arrivals(place, of_time.first, of_time.last)
     for text in _notes(of_time, archived):
         note(text)
+    if not (dry_run or anyway):
+        guard(api, of_time, archived)
     counts = _Counts(new=state.archived)
     sifter = _Sifter(archived, journal.ids(), types, counts)
     todo = list(state.left)
@@ -160,9 +165,14 @@ class _Archive:
     def __init__(self, writer: Writer, state: State) -> None:
         self._writer = writer
         self._state = state
+        self._begun = False
 
     def put(self, chunk: _Chunk) -> None:
         """Archive a chunk, and only then note it as done."""
+        if not self._begun:
+            # where the file cannot be written, that shows before the archive has anything
+            self._state.save()
+            self._begun = True
         self._writer.put(chunk.records)
         self._state.done(chunk.pages, len(chunk.records))
 

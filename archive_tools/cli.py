@@ -6,6 +6,7 @@ A command is imported when it is called, so a tool needs only what it uses itsel
 import functools
 import importlib
 import signal
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -41,7 +42,7 @@ class Commands(click.Group):
         """Run a command.
 
         Raises:
-            ToolError: it could not be done, also because somebody has ended it.
+            ToolError: it could not be done, also because somebody has ended it, or by our fault.
         """
         previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
@@ -50,6 +51,12 @@ class Commands(click.Group):
             raise ToolError(str(error)) from error
         except (KeyboardInterrupt, click.Abort):
             raise ToolError("Interrupted. Nothing is left half-done.") from None
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            # the places alone: what an unforeseen error says can quote a payload
+            places = "".join(traceback.format_tb(error.__traceback__))
+            raise ToolError(f"{type(error).__name__}, a fault of this tool:\n{places}") from error
         finally:
             signal.signal(signal.SIGTERM, previous)
 

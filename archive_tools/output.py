@@ -77,6 +77,8 @@ def cell(value: object) -> str:
         return str(value).lower()
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
+    if isinstance(value, bytes):
+        return value.hex()
     text = " ".join(str(value).split())
     return "".join("\N{REPLACEMENT CHARACTER}" if _controls(c) else c for c in text)
 

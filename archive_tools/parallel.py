@@ -1,14 +1,18 @@
 """Work over all cores, streamed: never more in memory than what is at work."""
 
+import contextlib
 import itertools
 import multiprocessing
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from .errors import ToolError
 from .places import StoredObject
 
 T = TypeVar("T")
@@ -17,6 +21,11 @@ R = TypeVar("R")
 #: A task of these is a second's work at most, and many enough are there for a progress bar.
 _BATCH_BYTES = 4_000_000
 _BATCH_OBJECTS = 500
+
+_INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
+
+#: Python and what the tools import take as long to start.
+ALONE_S = 0.4
 
 
 def cores() -> int:
@@ -41,30 +50,56 @@ def batches(objects: Iterable[StoredObject]) -> Iterator[list[StoredObject]]:
 def over_cores(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
     """Yield the result of each task in order, from a process for each core.
 
-    `work`, the tasks and the results are pickled; tasks are asked for as they are needed. A single
-    task is done here.
+    `work`, the tasks and the results are pickled; tasks are asked for as they are needed. Those of
+    the first moment are done here: where there are no others, starting processes would take longer.
+
+    Raises:
+        ToolError: a process was ended from outside.
     """
     waiting = iter(tasks)
-    first = list(itertools.islice(waiting, 2))
     processes = cores()
-    if len(first) < 2 or processes == 1:
-        yield from map(work, itertools.chain(first, waiting))
-        return
-    ahead = itertools.chain(first, itertools.islice(waiting, 2 * processes - 2))
+    began = time.monotonic()
+    while processes == 1 or time.monotonic() - began < ALONE_S:
+        for task in itertools.islice(waiting, 1):
+            yield work(task)
+            break
+        else:
+            return
+    ahead = itertools.islice(waiting, 2 * processes)
     # fresh processes: a fork would copy this one's sockets and locks
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_leave_interrupts) as pool:
-        running: deque[Future[R]] = deque(pool.submit(work, task) for task in ahead)
+        running: deque[Future[R]] = deque()
         try:
+            for task in ahead:
+                # with the first, all processes start
+                with contextlib.nullcontext() if running else _undisturbed():
+                    running.append(pool.submit(work, task))
             while running:
                 result = running.popleft().result()
                 # a task can be anything, None included
                 running.extend(pool.submit(work, task) for task in itertools.islice(waiting, 1))
                 yield result
+        except BrokenProcessPool as error:
+            raise ToolError(
+                "A process that was at work has been ended, by the system or by somebody",
+                "most often there was not enough memory: give it more, or fewer days at a time",
+            ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let an interruption wait: a process that is half started would end with a traceback."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
 
 
 def _leave_interrupts() -> None:
     """Let Ctrl-C end the parent alone, which then ends its children in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)

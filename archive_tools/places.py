@@ -26,7 +26,7 @@ _ROOT = "webhooks/"
 _DAY = re.compile(r"webhooks/year=(\d{4})/month=(\d{2})/day=(\d{2})/", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredObject:
     """An object of the archive. `key` begins with `webhooks/`, in a folder as in a bucket."""
 
@@ -125,12 +125,23 @@ class FolderPlace:
     name: str
 
     def days(self) -> list[date]:
-        """Return the days that have a folder, oldest first."""
-        found = (
-            _day(f"{path.relative_to(self.folder).as_posix()}/")
-            for path in self.folder.glob(f"{_ROOT}year=*/month=*/day=*")
-            if path.is_dir()
-        )
+        """Return the days that have a folder, oldest first.
+
+        Raises:
+            ToolError: a folder above them cannot be listed, so there may be more of them.
+        """
+        root = self.folder / _ROOT
+        try:
+            folders = [root] if root.is_dir() else []
+            for name in ("year=*", "month=*", "day=*"):
+                below = [path for folder in folders for path in folder.iterdir()]
+                folders = [path for path in below if path.match(name) and path.is_dir()]
+        except OSError as error:
+            raise ToolError(
+                f"{error.filename} cannot be listed: {error.strerror}",
+                "give this user the right to read the archive",
+            ) from error
+        found = (_day(f"{path.relative_to(self.folder).as_posix()}/") for path in folders)
         return sorted(day for day in found if day)
 
     def objects(self, day: date) -> Iterator[StoredObject]:
@@ -142,19 +153,45 @@ class FolderPlace:
         return (s for s in self._below(self.folder / _ROOT, pruned=True) if not _day(s.key))
 
     def _below(self, folder: Path, pruned: bool = False) -> Iterator[StoredObject]:
-        if not folder.is_dir():
+        """Yield the files below a folder, and as if they were files what nothing can be read of.
+
+        These are folders that cannot be listed, and links to nowhere or to folders, which could
+        lead in a circle: whoever opens one learns why.
+        """
+        if not _is_folder(folder):
             return
-        for path in sorted(folder.iterdir()):
+        try:
+            paths = sorted(folder.iterdir())
+        except OSError:
+            yield StoredObject(folder.relative_to(self.folder).as_posix(), 0)
+            return
+        for path in paths:
             key = path.relative_to(self.folder).as_posix()
-            if path.is_dir():
+            if _is_folder(path) and not path.is_symlink():
                 if not (pruned and _day(f"{key}/")):
                     yield from self._below(path, pruned)
-            elif not _hidden(key):
-                yield StoredObject(key, path.stat().st_size)
+            elif not _hidden(key) and not (pruned and _is_folder(path)):
+                yield StoredObject(key, _size(path))
 
     def open(self, key: str) -> BinaryIO:
         """Open a file of the archive."""
         return (self.folder / key).open("rb")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        # in a folder whose names alone can be read
+        return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        # a link to nowhere, or gone since it was listed
+        return 0
 
 
 @functools.cache
@@ -236,7 +273,7 @@ class BucketPlace:
         try:
             body = s3_client(self.region).get_object(Bucket=self.bucket, Key=key)["Body"]
         except (ClientError, BotoCoreError) as error:
-            raise OSError(f"{self.name}/{key}: {said(error)}") from error
+            raise OSError(said(error)) from error
         return io.BufferedReader(_Download(body))
 
     def _folders(self, prefix: str) -> list[str]:

@@ -13,7 +13,7 @@ from webhook_app.settings import ToolSettings
 from .cli import archive_option, json_option
 from .errors import ToolError
 from .output import as_json as json_text
-from .output import cell, count_text, note, table
+from .output import cell, count_text, note, progress, table
 from .places import Place
 from .querying import athena_engine, results
 from .querying.engine import Engine, Result, open_engine, suited
@@ -101,6 +101,10 @@ def command(
         flask archive query revenue_by_day --format csv --output revenue.csv
     """  # noqa: D301 - click wants the character itself
     form = _form(form, as_json, output)
+    if output and explain:
+        raise ToolError("--explain has no result for --output", "leave one of them out")
+    if output:
+        results.refuse_unwritable(output)
     sql = filled(sql_of(query), dict(map(_assignment, assignments)))
     kind = kind or suited(place)
     if kind == "athena" and today:
@@ -109,8 +113,11 @@ def command(
         _explain(place, sql, kind, today, form)
         return
     began = time.monotonic()
-    with _open(place, settings, kind, today, (workgroup, database)) as engine:
-        result = engine.run(sql)
+    with (
+        _open(place, settings, kind, today, (workgroup, database)) as engine,
+        progress("Querying", 100) as bar,
+    ):
+        result = engine.run(sql, bar.update)
     if output:
         results.write(result, form, output)
     else:

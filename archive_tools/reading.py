@@ -45,6 +45,10 @@ class DamageError(Exception):
         self.what = what
 
 
+class UnreachableError(DamageError):
+    """An object could not be got at. It may be sound: rights, the network or a storage class."""
+
+
 def lines(place: Place, key: str) -> Iterator[tuple[int, bytes]]:
     """Yield number and bytes of each line of an object, without its newline.
 
@@ -53,15 +57,19 @@ def lines(place: Place, key: str) -> Iterator[tuple[int, bytes]]:
     Raises:
         DamageError: after the last line that could be read, where the object is damaged.
     """
-    number, rest = 0, b""
+    number, size = 0, 0
+    parts: list[bytes] = []
     try:
         with place.open(key) as stored:
             for chunk in _unpacked(stored):
-                *whole, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
-                for line in whole:
+                end, *begun = chunk.split(b"\n")
+                parts.append(end)
+                size += len(end)
+                for begin in begun:
                     number += 1
-                    yield number, line
-                if len(rest) > MAX_LINE_BYTES:
+                    yield number, b"".join(parts)
+                    parts, size = [begin], len(begin)
+                if size > MAX_LINE_BYTES:
                     raise DamageError(number + 1, "a line without an end")
     except zlib.error as error:
         # zlib's own words: Error -3 while decompressing data: incorrect data check
@@ -70,10 +78,10 @@ def lines(place: Place, key: str) -> Iterator[tuple[int, bytes]]:
     except EOFError as error:
         raise DamageError(number + 1, "gzip is cut short") from error
     except OSError as error:
-        raise DamageError(None, f"cannot be read: {error.strerror or error}") from error
+        raise UnreachableError(None, f"cannot be read: {error.strerror or error}") from error
     except _NotGzipError as error:
         raise DamageError(number + 1 if number else None, str(error)) from error
-    if rest:
+    if rest := b"".join(parts):
         # complete, as gzip's sum has shown; but the next record would be on the same line
         yield number + 1, rest
         raise DamageError(number + 1, "no newline at its end")

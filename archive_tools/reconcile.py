@@ -14,12 +14,14 @@ from webhook_app.settings import ToolSettings
 
 from .cli import archive_option, json_option
 from .days import Days, days_options
+from .errors import ToolError
 from .output import as_json as json_text
 from .output import count_text, note, progress
 from .places import FolderPlace, Place
 from .reconciling.arrivals import Arrivals, arrivals, whereabouts
 from .reconciling.batch import Gathered, open_writer
 from .reconciling.comparison import Comparer, Comparison, Scope
+from .reconciling.guard import anyway_option, guard
 from .reconciling.listing import listing, windows
 from .reconciling.on_the_way import BUFFER_S, journal_of, on_the_way_option
 from .reconciling.pace import Pace
@@ -44,6 +46,7 @@ _FOLDER_IN_FLIGHT_S = 60
 )
 @click.option("--repair", is_flag=True, help="Archive what is missing, as the Events API has it.")
 @on_the_way_option
+@anyway_option
 @json_option
 def command(
     place: Place,
@@ -55,6 +58,7 @@ def command(
     in_flight: int | None,
     repair: bool,
     on_the_way: Path,
+    anyway: bool,
     as_json: bool,
 ) -> None:
     """Compare the archive with what Stripe has, and put back what is missing.
@@ -86,7 +90,15 @@ def command(
     if in_flight is None:
         in_flight = _FOLDER_IN_FLIGHT_S if isinstance(place, FolderPlace) else BUFFER_S
     scope = Scope(of_time, in_flight, api.livemode, expected, frozenset(types) or None)
+    if repair and not (expected.known or anyway):
+        raise ToolError(
+            f"{expected.notes[0]} Nothing was put back, for it may be what nobody subscribed to",
+            "let the key read Webhook Endpoints, or give --endpoint or --types; --anyway puts "
+            "back events of all types",
+        )
     archived = arrivals(place, of_time.first, of_time.last)
+    if repair and not anyway:
+        guard(api, of_time, archived)
     comparer = Comparer(scope, archived, journal.ids())
     _compare(api, of_time, types, comparer, repairs)
     verdict = _verdict(place, scope, archived, comparer.outcome())
@@ -132,7 +144,10 @@ def _verdict(place: Place, scope: Scope, archived: Arrivals, compared: Compariso
     if compared.connect:
         events = count_text(compared.connect, "event")
         notes.append(f"{events} of connected accounts left out: this key does not list them")
-    return Verdict(scope.span.name, compared, where, archived.faults, notes)
+    if compared.not_listed:
+        records = count_text(compared.not_listed, "record")
+        notes.append(f"{records} left out: thin events, or no events, which Stripe does not list")
+    return Verdict(place.name, scope, compared, where, archived.faults, notes)
 
 
 def _confirm(place: Place, of_time: Span, verdict: Verdict) -> None:
@@ -141,7 +156,7 @@ def _confirm(place: Place, of_time: Span, verdict: Verdict) -> None:
     if not missing:
         return
     if isinstance(place, FolderPlace):
-        there = whereabouts(place, of_time.first, {event.id for event in missing})
+        there = arrivals(place, of_time.first, of_time.last)
         verdict.repaired = [event for event in missing if event.id in there]
         return
     verdict.repaired = missing

@@ -90,7 +90,8 @@ def command(
         refuse_clear_text(to)
     if not into_an_archive:
         refuse_own_service(to, settings.port)
-    mark = bookmark(state, {"url": url, "archive": place.name, **choice.as_dict()})
+    replay = {"url": str(to), "query": to.query_digest, "archive": place.name, **choice.as_dict()}
+    mark = bookmark(state, replay)
     if dry_run:
         with _plan(place, choice, mark) as plan:
             missing = plan.missing(choice.selection.ids)

@@ -3,8 +3,6 @@
 Knows the options and where the page goes; the figures and the page are made by others.
 """
 
-import contextlib
-import os
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
 from .places import Place
+from .querying import results
 from .querying.engine import open_engine
 from .reporting.figures import Figures, Origin
 from .reporting.page import page
@@ -81,7 +80,13 @@ def command(
     """  # noqa: D301 - click wants the character itself
     if bool(target) == as_json:
         raise click.UsageError("Give --output FILE for the page, or --json for its figures.")
+    if target:
+        results.refuse_unwritable(target)
     day = today.date() if today else calendar.today()
+    if today and days.last and days.last > day:
+        raise ToolError(
+            f"The range ends on {days.last}, after --today {day}", "give --from, or --to as well"
+        )
     days = _closed(days, place, day)
     made = str(day) if today else f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     with open_engine(place, settings, kind, day) as engine:
@@ -90,32 +95,12 @@ def command(
         )
         figures = survey(place, engine, days, origin)
     if target:
-        write_whole(target, page(figures))
+        text = page(figures)
+        with results.replacing(target) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
     click.echo(json_text(plain(figures)) if as_json else _told(figures))
     if figures.faults:
         raise click.exceptions.Exit(1)
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Write a file that is there as a whole or, where that fails, as it was before.
-
-    Raises:
-        ToolError: the file cannot be written.
-    """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        temporary.replace(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise ToolError(
-                f"{target} cannot be written: {error.strerror}",
-                "name a file in a folder that you may write to",
-            ) from error
-        raise
 
 
 def plain(figures: Figures) -> dict[str, Any]:

@@ -184,8 +184,20 @@ def _secrets(settings: ToolSettings, file: Path | None) -> dict[str, str]:
         for number, secret in enumerate(settings.webhook_secrets, 1)
     }
     if file:
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            if secret := line.strip():
+        try:
+            given = file.read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ToolError(
+                f"{file} cannot be read as text", "give a file with a secret on each line"
+            ) from error
+        for number, line in enumerate(given, 1):
+            secret = line.strip()
+            if " " in secret and not secret.startswith("#"):
+                raise ToolError(
+                    f"{file} line {number} holds more than a secret",
+                    "give a line to each; what begins with # is left out",
+                )
+            if secret and not secret.startswith("#"):
                 named.setdefault(secret, f"{file.name}, line {number}")
     if not named:
         raise ToolError(

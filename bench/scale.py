@@ -65,7 +65,8 @@ TOOLS = (
     Tool("query all days, by type", ("query", _BY_TYPE.format(""))),
     Tool("query revenue_by_day, over the view", ("query", "revenue_by_day")),
     Tool("verify", ("verify",)),
-    Tool("reconcile", ("reconcile",), share=0.3),
+    # Stripe's own limit is below what this asks for; here it is the tool that is measured
+    Tool("reconcile --rate 100", ("reconcile", "--rate", "100"), share=0.3),
     Tool("export to Parquet", ("export", "--output", "{scratch}/export")),
     Tool("report", ("report", "--output", "{scratch}/report.html")),
     Tool("replay --dry-run", ("replay", "https://example.com/", "--dry-run")),
@@ -142,7 +143,8 @@ def run(events: int, scratch: Path) -> Iterator[Measured]:
         sample.archive(folder, size, LAST)
     for tool in TOOLS:
         for size in sizes[tool]:
-            with stripe_with(size) as address:
+            played = tool.arguments[0] == "reconcile"
+            with stripe_with(size) if played else contextlib.nullcontext("") as address:
                 yield measured(tool, folders[size], size, address)
 
 

@@ -21,13 +21,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import click
 
-KEY = "rk_test_demo"
+KEY = "rk_live_demo"
+_TEST_KEY = "rk_test_demo"
 
 _ENDPOINT = {
     "id": "we_demo",
     "object": "webhook_endpoint",
     "enabled_events": ["*"],
-    "livemode": False,
+    "livemode": True,
     "status": "enabled",
     "url": "https://example.com/webhook/stripe",
 }
@@ -42,6 +43,7 @@ class Event:
     created: int
     body: bytes | Callable[[], bytes]
     """Itself, or what makes it when it is asked for."""
+    livemode: bool = True
 
     def rendered(self) -> bytes:
         """Return the body."""
@@ -129,7 +131,7 @@ def events_of(folder: Path) -> Iterator[Event]:
         body = path.read_bytes()
         event = json.loads(body)
         if isinstance(event, dict) and event.get("object") == "event":
-            yield Event(event["id"], event["type"], event["created"], body)
+            yield Event(event["id"], event["type"], event["created"], body, event["livemode"])
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -137,8 +139,10 @@ def events_of(folder: Path) -> Iterator[Event]:
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def main(folder: Path, command: tuple[str, ...]) -> None:
     """Run COMMAND with the events in FOLDER as what Stripe has."""
-    with serving(Stripe(events_of(folder))) as address:
-        environment = {**os.environ, "STRIPE_API_BASE": address, "STRIPE_API_KEY": KEY}
+    events = list(events_of(folder))
+    key = KEY if any(event.livemode for event in events) else _TEST_KEY
+    with serving(Stripe(events)) as address:
+        environment = {**os.environ, "STRIPE_API_BASE": address, "STRIPE_API_KEY": key}
         sys.exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
 
 

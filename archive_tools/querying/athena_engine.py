@@ -6,7 +6,7 @@ The one module that talks to Athena. Knows nothing of what is asked.
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -70,8 +70,8 @@ class AthenaEngine:
         self._workgroup = workgroup
         self._database = database
 
-    def run(self, sql: str) -> Result:
-        """Return the result of a query.
+    def run(self, sql: str, tell: Callable[[int], None] = lambda _: None) -> Result:
+        """Return the result of a query; Athena does not say how far it has come.
 
         Raises:
             ToolError: Athena refused it, or it failed.
@@ -91,6 +91,7 @@ class AthenaEngine:
                 with contextlib.suppress(ClientError, BotoCoreError):
                     self._client.stop_query_execution(QueryExecutionId=query)
                 raise
+            tell(100)
             return self._result(query, _notes(execution))
         except (ClientError, BotoCoreError) as error:
             raise _refused(error) from error

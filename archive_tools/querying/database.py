@@ -4,16 +4,16 @@ The one module that imports duckdb. Knows nothing of the archive; no error of it
 """
 
 import os
+import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import ToolError
-from ..output import progress
 
 try:
     import duckdb
@@ -78,14 +78,17 @@ class Database:
         """
         return self._watched(sql, lambda _: None)[1]
 
-    def result(self, sql: str, label: str = "Querying") -> tuple[list[str], list[str], Rows]:
-        """Return the names and the types of a query's columns and all its rows, with progress.
+    def result(self, sql: str, tell: Callable[[int], None]) -> tuple[list[str], list[str], Rows]:
+        """Return the names and the types of a query's columns and all its rows.
+
+        Args:
+            sql: the query.
+            tell: is called now and then with the percent that were done since; 100 in all.
 
         Raises:
             DatabaseError: it failed.
         """
-        with progress(label, 100) as bar:
-            columns, rows = self._watched(sql, bar.update)
+        columns, rows = self._watched(sql, tell)
         types = [str(column[1]).replace(_ZONED, "TIMESTAMP") for column in columns]
         return [column[0] for column in columns], types, rows
 
@@ -99,10 +102,13 @@ class Database:
                 percent = int(self._connection.query_progress())
                 tell(max(0, percent - told))
                 told = max(told, percent)
-            return running.result()
+            found = running.result()
         except KeyboardInterrupt:
             self._give_up()
             raise
+        else:
+            tell(100 - told)
+            return found
         finally:
             pool.shutdown()
 
@@ -149,8 +155,12 @@ def _without_zones(sql: str, columns: list[Any]) -> str:
 
 
 @contextmanager
-def open_database() -> Iterator[Database]:
-    """Open a database that is in memory, and next to the temporary files when it is large."""
+def open_database(*folders: Path) -> Iterator[Database]:
+    """Open a database that is in memory, and next to the temporary files when it is large.
+
+    Args:
+        folders: the only ones in which it may read and write, whatever a query says.
+    """
     with tempfile.TemporaryDirectory(prefix="stripe-archive-") as spill:
         settings: dict[str, str | bool | int | float | list[str]] = {
             # what is not built in would be downloaded
@@ -163,7 +173,26 @@ def open_database() -> Iterator[Database]:
                 "SET enable_progress_bar_print = false"
             )
             _bound_memory(connection)
+            _confine(connection, folders)
             yield Database(connection)
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    """Keep it from every other file and from the network, beyond recall."""
+    named = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 - links stay
+    # a list of files is of patterns, which are looked at before what they fit
+    allowed = ", ".join(quoted(text) for name in named for text in (name, literal(name)))
+    connection.execute(f"SET allowed_directories = [{allowed}]; SET enable_external_access = false")
+
+
+def quoted(text: str) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def literal(path: str) -> str:
+    """Return a path as a pattern that nothing but itself fits."""
+    return re.sub(r"([\[*?])", r"[\1]", path)
 
 
 def _bound_memory(connection: duckdb.DuckDBPyConnection) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..days import Days, today
@@ -76,14 +77,14 @@ class DuckDBEngine:
         size = sum(stored.size for stored in objects)
         return Plan(as_duckdb(tree), days, len(self.days), len(objects), size)
 
-    def run(self, sql: str) -> Result:
-        """Return the result of a query of Athena's dialect; times are UTC.
+    def run(self, sql: str, tell: Callable[[int], None] = lambda _: None) -> Result:
+        """Return the result of a query of Athena's dialect, as `Engine` says; times are UTC.
 
         Raises:
             ToolError: it is wrong, or fails at a value.
         """
         plan = self.plan(sql)
-        names, types, rows = self.reading(plan.days, lambda: self.database.result(plan.sql))
+        names, types, rows = self.reading(plan.days, lambda: self.database.result(plan.sql, tell))
         scanned = (
             f"DuckDB read {count_text(plan.objects, 'object')} of {len(plan.days):,} of "
             f"{count_text(plan.of_days, 'day')}, {bytes_text(plan.size)}"
@@ -127,14 +128,23 @@ class DuckDBEngine:
 
 
 @contextmanager
-def open_duckdb(place: Place, day: date | None = None) -> Iterator[DuckDBEngine]:
-    """Open DuckDB on an archive; `day` is what `current_date` is.
+def open_duckdb(
+    place: Place, day: date | None = None, target: Path | None = None
+) -> Iterator[DuckDBEngine]:
+    """Open DuckDB on an archive.
+
+    Args:
+        place: the archive.
+        day: what `current_date` is; today where it is left out.
+        target: the folder that may be written to besides, if one may.
 
     Raises:
         ToolError: the archive cannot be listed.
     """
-    with open_copies(place) as copies, open_database() as database:
-        yield DuckDBEngine(copies, database, day)
+    with open_copies(place) as copies:
+        folders = [*copies.folders, *([target] if target else [])]
+        with open_database(*folders) as database:
+            yield DuckDBEngine(copies, database, day)
 
 
 def keys_and_ids(place: Place, days: Days, condition: str) -> set[tuple[str, str]]:

@@ -9,10 +9,10 @@ from datetime import date, timedelta
 from sqlglot import exp
 
 from ..days import Days
-from .database import Database
+from ..output import progress
+from .database import Database, quoted
 from .duckdb_engine import DuckDBEngine
 from .sql import TABLE, VIEW, as_duckdb, is_table, view_query
-from .tables import quoted
 
 # as the view orders: by arrival, nulls last; the day decides between the same record in two
 _MOMENT = "coalesce(received_at, '~') || ' ' || year || month || day"
@@ -58,9 +58,8 @@ def remember_earliest(engine: DuckDBEngine, days: Days) -> None:
         quoted(f"{day:%Y%m%d}") for day in (days.first or date.min, days.last or date.max)
     )
     database = engine.database
-    engine.reading(
-        days_before(engine, days), lambda: database.result(_ARRIVALS, "Finding earliest arrivals")
-    )
+    with progress("Finding earliest arrivals", 100) as bar:
+        engine.reading(days_before(engine, days), lambda: database.result(_ARRIVALS, bar.update))
     database.rows(_EARLIEST.format(of_days=_OF_DAYS.format(first=first, last=last)))
 
 

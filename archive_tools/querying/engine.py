@@ -1,6 +1,6 @@
 """What runs a query of Athena's dialect: DuckDB on this machine, or Athena itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -32,8 +32,12 @@ class Engine(Protocol):
 
     name: str
 
-    def run(self, sql: str) -> Result:
+    def run(self, sql: str, tell: Callable[[int], None] = lambda _: None) -> Result:
         """Return the result of a query of Athena's dialect.
+
+        Args:
+            sql: the query.
+            tell: is called now and then with the percent that were done since; 100 in all.
 
         Raises:
             ToolError: it is wrong, or the engine could not run it.

@@ -27,7 +27,7 @@ def exported(place: Place, sheet: Sheet, days: Days, folder: Path) -> tuple[Writ
         OSError: the folder cannot be written to.
     """
     written = Written()
-    with open_duckdb(place) as engine:
+    with open_duckdb(place, target=folder) as engine:
         wanted = [day for day in engine.days_of(sheet.tree) if day in days]
         read = set(wanted)
         if sheet.table == VIEW:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .database import Database
-from .tables import quoted
+from .database import Database, quoted
 
-#: Sums of whole numbers; Parquet has no such type, and DuckDB would write them as floats.
-_EXACT = {"HUGEINT": "DECIMAL(38,0)", "UHUGEINT": "DECIMAL(38,0)"}
+#: Sums of whole numbers; Parquet has no such type, and DuckDB would write them as floats. Bytes
+#: come as text, and JSON has no other.
+_READ_AS = {"HUGEINT": "DECIMAL(38,0)", "UHUGEINT": "DECIMAL(38,0)", "BLOB": "VARCHAR"}
 
 
 def write_parquet(
@@ -33,16 +33,31 @@ def write_parquet(
         DatabaseError: DuckDB cannot write it.
     """
     columns = ", ".join(
-        f"{quoted(name)}: {quoted(_EXACT.get(type_, type_))}"
+        f"{quoted(name)}: {quoted(_READ_AS.get(type_, type_))}"
         for name, type_ in zip(names, types, strict=True)
+    )
+    selected = ", ".join(
+        f"unhex(#{n}) AS {_identifier(name)}" if type_ == "BLOB" else f"#{n}"
+        for n, (name, type_) in enumerate(zip(names, types, strict=True), 1)
     )
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as rows:
         for row in objects:
-            rows.write(json.dumps(row, default=str) + "\n")
+            rows.write(json.dumps(row, default=_text) + "\n")
         rows.flush()
         source = f"""read_json({quoted(rows.name)}, format = 'newline_delimited',
             columns = {{{columns}}}, maximum_object_size = {1 << 26})"""
         database.rows(
-            f"COPY (SELECT * FROM {source}) TO {quoted(str(path))} "  # noqa: S608
+            f"COPY (SELECT {selected} FROM {source}) TO {quoted(str(path))} "  # noqa: S608
             "(FORMAT parquet, COMPRESSION zstd)"
         )
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: object) -> str:
+    """Return a value for which JSON has nothing."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)

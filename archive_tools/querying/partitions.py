@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import ToolError
 from ..places import folder_of
-from .database import Database
+from .database import Database, quoted
 from .fields import Field
 from .sql import PARTITIONS, as_duckdb, names, selection
-from .tables import quoted
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -60,11 +59,14 @@ class Sheet:
         Raises:
             ToolError: two columns have one name.
         """
-        for name, count in Counter((*names(self.table), *(f.name for f in self.fields))).items():
-            if count > 1:
+        taken = set(names(self.table))
+        for name in (column.name for column in self.fields):
+            # most of what reads these files does not mind the case
+            if name.lower() in taken:
                 raise ToolError(
                     f"More than one column is called {name}", "give the --field another name"
                 )
+            taken.add(name.lower())
 
     @cached_property
     def tree(self) -> "exp.Query":

@@ -7,7 +7,9 @@ import csv
 import io
 import json
 import math
+import os
 import secrets
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +48,16 @@ def write(result: Result, form: str, path: Path) -> None:
             temporary.write_text(text if form == "csv" else f"{text}\n", encoding="utf-8")
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a file in a folder that is not there or not ours: before minutes of work, not after.
+
+    Raises:
+        ToolError: it cannot be written.
+    """
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise _unwritable(path, f"{path.parent} is not there, or may not be written to")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give the name of a file beside `path` to write to, which then takes its place.
@@ -61,10 +73,14 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise ToolError(
-            f"{path} cannot be written: {error.strerror or error}",
-            "name a file in a folder that is there and may be written to",
-        ) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _unwritable(path: Path, why: str) -> ToolError:
+    return ToolError(
+        f"{path} cannot be written: {why}",
+        "name a file in a folder that is there and may be written to",
+    )
 
 
 def _text(result: Result, form: str) -> str:
@@ -100,6 +116,8 @@ def _csv_value(value: object) -> object:
             return value.isoformat()
         case list() | dict():
             return json.dumps(value, ensure_ascii=False, default=str)
+        case bytes():
+            return value.hex()
     return value
 
 
@@ -122,5 +140,6 @@ def _write_parquet(result: Result, path: Path) -> None:
     from .parquet import write_parquet
 
     objects = _objects(result)
-    with open_database() as database:
+    # the rows come to it by a temporary file
+    with open_database(path.parent, Path(tempfile.gettempdir())) as database:
         write_parquet(database, result.names, result.types, objects, path)

@@ -4,6 +4,7 @@ Knows the names of the tables and what the two engines mean differently; runs no
 """
 
 import functools
+import logging
 from datetime import date
 
 import sqlglot
@@ -20,6 +21,9 @@ SCHEMA = PROJECT / "deploy/athena"
 TABLE = "stripe_webhooks"
 VIEW = "stripe_events"
 
+# what it would say of a statement that it cannot read, the error says
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
 PARTITIONS = ("year", "month", "day")
 
 #: The table with its hidden column `$path`, which no star shows.
@@ -27,9 +31,7 @@ HIDDEN_TABLE = "stripe_webhooks$path"
 
 # Athena has NULL for what is not JSON and for no scalar; DuckDB fails, or gives the text
 JSON_SCALAR = """CREATE OR REPLACE MACRO json_scalar(document, path) AS
-    CASE WHEN json_valid(document) THEN
-    CASE WHEN json_type(document, path) NOT IN ('OBJECT', 'ARRAY')
-    THEN json_extract_string(document, path) END END"""
+    TRY(json_value(document, path) ->> '$')"""
 
 
 def translated(sql: str, today: date | None = None) -> str:
@@ -117,7 +119,22 @@ def _parsed(sql: str) -> exp.Query:
         raise UnsupportedError("this is no query, or one with a clause that sqlglot cannot read")
     if unknown := sorted({node.name for node in tree.find_all(exp.Anonymous)}):
         raise UnsupportedError(f"sqlglot does not know the function {', '.join(unknown)}")
+    _check_tables(tree)
     return tree
+
+
+def _check_tables(tree: exp.Query) -> None:
+    """Refuse what is neither of the two nor made by the query: DuckDB takes files for tables.
+
+    Raises:
+        ToolError: there is such a table.
+    """
+    known = {TABLE, VIEW} | {named.alias.lower() for named in tree.find_all(exp.CTE)}
+    for table in tree.find_all(exp.Table):
+        if not isinstance(table.this, exp.Identifier) or table.name.lower() not in known:
+            raise ToolError(
+                f"There is no table {table.this.sql('athena')}", f"ask {TABLE}, or the view {VIEW}"
+            )
 
 
 def _replaced(tree: exp.Query, today: date | None) -> exp.Query:

@@ -1,12 +1,11 @@
 """The table and the view that Athena has, as DuckDB's views over files."""
 
 import functools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from .copies import Copies
-from .database import Database
+from .database import Database, literal, quoted
 from .sql import HIDDEN_TABLE, JSON_SCALAR, TABLE, VIEW, as_duckdb, columns, view_query
 
 #: A record of the largest MAX_BODY_BYTES has 130 MB; DuckDB takes twice what it is told.
@@ -37,11 +36,6 @@ def define_tables(database: Database, copies: Copies, paths: Sequence[Path]) -> 
     """)  # noqa: S608 - of our own names
 
 
-def quoted(text: str) -> str:
-    """Return a text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 @functools.cache
 def _view() -> str:
     return as_duckdb(view_query())
@@ -62,13 +56,8 @@ def _records(paths: Sequence[Path]) -> str:
     if not paths:
         nulls = ", ".join(f"NULL::{type_} AS {name}" for name, type_ in types.items())
         return f"(SELECT {nulls}, '' AS filename WHERE false)"
-    names = ", ".join(quoted(_literal(path)) for path in paths)
+    names = ", ".join(quoted(literal(str(path))) for path in paths)
     typed = ", ".join(f"{name}: '{type_}'" for name, type_ in types.items())
     return f"""read_json([{names}], format = 'newline_delimited', columns = {{{typed}}},
         compression = 'gzip', filename = true, hive_partitioning = false,
         maximum_object_size = {_LARGEST_RECORD_BYTES})"""
-
-
-def _literal(path: Path) -> str:
-    """Return a path as a pattern that nothing but itself fits."""
-    return re.sub(r"([\[*?])", r"[\1]", str(path))

@@ -16,7 +16,7 @@ from .. import parallel
 from ..days import Days
 from ..output import progress
 from ..places import Place, StoredObject, objects_of
-from ..reading import DamageError, Fault, lines
+from ..reading import DamageError, Fault, UnreachableError, lines
 
 _WEBHOOK, _LIVE, _TEST, _CONNECT, _SNAPSHOT = 1, 2, 4, 8, 16
 
@@ -61,6 +61,10 @@ class Arrivals:
     """The events of an archive by id: 200 bytes each."""
 
     faults: list[Fault] = field(default_factory=list)
+    unreachable: int = 0
+    """Objects among the faults that may be sound, and hide what is in them."""
+    nameless: int = 0
+    """Records that arrived since the beginning of the range, without an id or time of an event."""
     _index: dict[str, int] = field(default_factory=dict)
     _types: dict[str, int] = field(default_factory=dict)
     _type: "array[int]" = field(default_factory=lambda: array("H"))
@@ -141,6 +145,8 @@ def arrivals(place: Place, first: int, last: int) -> Arrivals:
     with progress("Reading the archive", sum(map(len, tasks))) as bar:
         for task, part in zip(tasks, parallel.over_cores(read, tasks), strict=True):
             found.faults += part.faults
+            found.unreachable += part.unreachable
+            found.nameless += part.nameless
             for arrival in part:
                 found.add(arrival)
             bar.update(len(task))
@@ -169,8 +175,9 @@ def _tasks(place: Place, first: int) -> list[list[StoredObject]]:
 
 def _read(place: Place, first: int, last: int, batch: Iterable[StoredObject]) -> Arrivals:
     found = Arrivals()
-    for _, columns in _records(place, batch, found.faults):
+    for _, columns in _records(place, batch, found):
         if columns.id is None or columns.created is None:
+            found.nameless += columns.received_at.timestamp() >= first
             continue
         if first <= columns.created <= last:
             found.add(_arrival(columns.id, columns.created, columns))
@@ -179,14 +186,14 @@ def _read(place: Place, first: int, last: int, batch: Iterable[StoredObject]) ->
 
 def _find(place: Place, ids: set[str], batch: Iterable[StoredObject]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for where, columns in _records(place, batch, []):
+    for where, columns in _records(place, batch, Arrivals()):
         if columns.id in ids:
             found.setdefault(columns.id, where)
     return found
 
 
 def _records(
-    place: Place, batch: Iterable[StoredObject], faults: list[Fault]
+    place: Place, batch: Iterable[StoredObject], found: Arrivals
 ) -> Iterator[tuple[str, _Columns]]:
     for stored in batch:
         try:
@@ -194,9 +201,10 @@ def _records(
                 try:
                     yield f"{stored.key} line {number}", _decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError):
-                    faults.append(Fault(stored.key, number, "not a record"))
+                    found.faults.append(Fault(stored.key, number, "not a record"))
         except DamageError as damage:
-            faults.append(Fault(stored.key, damage.line, damage.what))
+            found.faults.append(Fault(stored.key, damage.line, damage.what))
+            found.unreachable += isinstance(damage, UnreachableError)
 
 
 def _arrival(event_id: str, created: int, columns: _Columns) -> Arrival:

@@ -57,6 +57,14 @@ class State:
             self.left.remove(fetched.window)
             self.left += fetched.rest
         self.archived += archived
+        self.save()
+
+    def save(self) -> None:
+        """Write the file; it is durable when this returns.
+
+        Raises:
+            ToolError: the file cannot be written.
+        """
         stored = _Stored(self.task, self.now, sorted(self.left, key=_oldest), self.archived)
         try:
             _replace(self.path, msgspec.json.format(msgspec.json.encode(stored)))

@@ -51,7 +51,7 @@ def open_writer(place: Place, settings: ToolSettings, confirmed: Confirmed) -> W
     """Return what writes to an archive: a folder itself, or the stream that fills the bucket.
 
     Raises:
-        ToolError: no stream is named, or the folder cannot be written to.
+        ToolError: no stream is named, or one that fills another bucket.
     """
     if isinstance(place, FolderPlace):
         return FolderWriter(LocalArchive(place.folder), confirmed)
@@ -59,6 +59,13 @@ def open_writer(place: Place, settings: ToolSettings, confirmed: Confirmed) -> W
         raise ToolError(
             f"What would bring events to {place.name} is not known",
             "set FIREHOSE_DELIVERY_STREAM_NAME and AWS_REGION to the stream that fills the bucket",
+        )
+    if settings.archive_bucket not in (None, place.bucket):
+        raise ToolError(
+            f"The stream {settings.stream_name} fills {settings.archive_bucket}, the bucket of the "
+            f"service, and not {place.name}",
+            "set FIREHOSE_DELIVERY_STREAM_NAME to the stream that fills it, and ARCHIVE_BUCKET to "
+            "the bucket",
         )
     # nobody waits for the answer: no need for the lean way and its second set of connections
     return StreamWriter(

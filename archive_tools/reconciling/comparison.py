@@ -10,11 +10,8 @@ from typing import NamedTuple
 
 from .arrivals import Arrival, Arrivals
 from .event_pages import Event
-from .span import KEPT_S, Span
+from .span import FORGETTING_S, KEPT_S, Span
 from .subscription import Subscription
-
-# what the clocks may differ by, and Stripe may take over forgetting
-_FORGETTING_S = 3600
 
 
 class Scope(NamedTuple):
@@ -71,6 +68,8 @@ class Comparison:
     """In the archive, and not to be compared: of the mode that the key does not see."""
     connect: int = 0
     """In the archive, and not to be compared: of connected accounts."""
+    not_listed: int = 0
+    """In the archive, and not to be compared: thin, or no events of Stripe's by their fields."""
 
 
 class Comparer:
@@ -105,6 +104,7 @@ class Comparer:
     def outcome(self) -> Comparison:
         """Return the outcome, once all of Stripe's events have been noted."""
         outcome = self._outcome
+        outcome.not_listed = self._arrivals.nameless
         outcome.missing = sorted(self._missing.values(), key=lambda event: event.created)
         delays = array("d")
         for arrival, listed in zip(self._arrivals, self._listed, strict=True):
@@ -121,8 +121,8 @@ class Comparer:
         scope, outcome = self._scope, self._outcome
         # a thin event is not in the Events API; what has no mode is not an event of Stripe's
         if not arrival.snapshot or arrival.livemode is None:
-            return
-        if arrival.connect:
+            outcome.not_listed += 1
+        elif arrival.connect:
             outcome.connect += 1
         elif arrival.livemode is not scope.livemode:
             outcome.other_mode += 1
@@ -133,7 +133,7 @@ class Comparer:
         return self._scope.types is None or event_type in self._scope.types
 
     def _forgotten(self, created: int) -> bool:
-        return created < self._scope.span.now - KEPT_S + _FORGETTING_S
+        return created < self._scope.span.now - KEPT_S + FORGETTING_S
 
 
 def _delays(seconds: "array[float]") -> Delays | None:

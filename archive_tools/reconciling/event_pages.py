@@ -43,7 +43,7 @@ class Page(NamedTuple):
 
 class _Envelope(msgspec.Struct):
     data: list[msgspec.Raw]
-    has_more: bool = False
+    has_more: bool
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -72,11 +72,13 @@ def _lenient_page(body: bytes) -> Page:
     envelope = json.loads(text)
     if not isinstance(envelope, dict) or not isinstance(envelope.get("data"), list):
         raise ValueError("not a list")  # noqa: TRY004 - of an answer, not of an argument
+    if not isinstance(envelope.get("has_more"), bool):
+        raise ValueError("a list that does not say whether it goes on")  # noqa: TRY004 - as above
     listed = [
         Listed(_event(found), payload.encode())
         for found, payload in zip(envelope["data"], _slices(text), strict=True)
     ]
-    return Page(listed, envelope.get("has_more") is True)
+    return Page(listed, envelope["has_more"])
 
 
 def _event(found: object) -> Event:

@@ -148,7 +148,12 @@ class _Crew:
                 "Stripe sent the same page twice",
                 "what answers at STRIPE_API_BASE does not know `starting_after`: use another",
             )
-        if not page.has_more or not page.listed:
+        if page.has_more and not page.listed:
+            raise ToolError(
+                "Stripe sent an empty page and said that there are more",
+                "look at what answers at STRIPE_API_BASE, and run this again",
+            )
+        if not page.has_more:
             return Fetched(window, _within(window, page))
         return Fetched(window, _within(window, page), self._rest(window, page))
 

@@ -3,7 +3,10 @@
 A file of ids and times, so that the next run does not put the same events in again.
 """
 
+import contextlib
+import itertools
 import os
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import click
 
 from ..errors import ToolError
+from ..output import note
 from ..places import FolderPlace, Place
 
 #: Firehose keeps records for up to the stream's buffer, 300 s as we make it and 900 at most.
@@ -18,6 +22,8 @@ from ..places import FolderPlace, Place
 BUFFER_S = 900
 
 DEFAULT_FILE = Path("stripe-on-the-way.txt")
+
+_LINE = re.compile(r"(?P<at>\d{1,12}) (?P<id>\S+) (?P<archive>.+)\n", re.ASCII)
 
 
 class OnTheWay:
@@ -27,31 +33,44 @@ class OnTheWay:
         """Use a file, for the archive of a name; it is made when something is noted."""
         self._path = path
         self._archive = archive
+        self._usable = True
 
     def ids(self) -> frozenset[str]:
         """Return the ids of the last `BUFFER_S` seconds; a file without any is removed.
 
         Raises:
-            ToolError: the file cannot be read, or removed.
+            ToolError: the file is somebody else's.
         """
+        now = time.time()
+        noted: re.Match[str] | None = None
+        fresh: list[re.Match[str]] = []
         try:
-            # an interrupted run can have left half a line at the end
-            lines = [line.split(" ", 2) for line in self._path.read_text().split("\n")[:-1]]
-            since = time.time() - BUFFER_S
-            fresh = [line for line in lines if len(line) == 3 and float(line[0]) > since]
-            if not fresh:
-                self._path.unlink()
+            with self._path.open() as file:
+                # an interrupted run can have left half a line at the end
+                for line in itertools.takewhile(_is_whole, file):
+                    noted = _LINE.fullmatch(line)
+                    if not noted:
+                        raise self._not_ours()
+                    # a clock that was put back leaves times that are still to come
+                    if abs(now - int(noted["at"])) < BUFFER_S:
+                        fresh.append(noted)
         except FileNotFoundError:
             return frozenset()
-        except (OSError, ValueError) as error:
-            raise self._unusable(error) from error
-        return frozenset(event_id for _, event_id, archive in fresh if archive == self._archive)
+        except OSError as error:
+            self._do_without(error)
+            return frozenset()
+        except UnicodeDecodeError as error:
+            raise self._not_ours() from error
+        if noted and not fresh:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        return frozenset(one["id"] for one in fresh if one["archive"] == self._archive)
 
     def note(self, ids: Iterable[str]) -> None:
         """Add ids that have been confirmed now.
 
-        Raises:
-            ToolError: the file cannot be written.
+        Nothing fails here: the events are in the stream already, and what a next run can do is to
+        put them in twice.
         """
         now = int(time.time())
         text = "".join(f"{now} {event_id} {self._archive}\n" for event_id in ids)
@@ -60,14 +79,21 @@ class OnTheWay:
             with os.fdopen(descriptor, "a") as file:
                 file.write(text)
         except OSError as error:
-            raise self._unusable(error) from error
+            self._do_without(error)
 
-    def _unusable(self, error: Exception) -> ToolError:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a file of ours"
+    def _not_ours(self) -> ToolError:
         return ToolError(
-            f"{self._path} cannot be used: {reason}",
-            "run it in a folder that can be written to, or name a file with --on-the-way",
+            f"{self._path} cannot be used: it is not a file of ours",
+            "name another file with --on-the-way",
         )
+
+    def _do_without(self, error: OSError) -> None:
+        if self._usable:
+            note(
+                f"{self._path} cannot be used: {error.strerror}. A run within {BUFFER_S // 60} "
+                "minutes may put the same events in again; --on-the-way names another file"
+            )
+        self._usable = False
 
 
 class AtOnce:
@@ -79,6 +105,10 @@ class AtOnce:
 
     def note(self, ids: Iterable[str]) -> None:
         """Leave them be."""
+
+
+def _is_whole(line: str) -> bool:
+    return line.endswith("\n")
 
 
 def journal_of(place: Place, path: Path) -> OnTheWay | AtOnce:

@@ -12,6 +12,9 @@ from .stripe_api import DEFAULT_RATE
 #: For how long Stripe keeps an event. https://docs.stripe.com/api/events
 KEPT_S = 30 * 86_400
 
+#: What the clocks may differ by, and Stripe may take over forgetting.
+FORGETTING_S = 3600
+
 
 @dataclass(frozen=True)
 class Span:
@@ -47,13 +50,13 @@ def span(days: Days, now: int) -> Span:
             f"ask for days from {oldest} to {newest}",
         )
     # with --to alone, on the oldest day
-    first = min(first, last)
+    first, last = min(first, last), min(last, newest)
     start, end = _midnight(first), _midnight(last + timedelta(days=1)) - 1
     return Span(
         first=max(start, kept),
         last=min(end, now),
         now=now,
-        name=str(Days(max(first, oldest), min(last, newest))),
+        name=str(Days(max(first, oldest), last)),
         note=_forgotten(kept) if start < kept else None,
     )
 

@@ -61,11 +61,13 @@ class Endpoint(msgspec.Struct, frozen=True):
     url: str
     enabled_events: list[str]
     status: str = "enabled"
+    application: str | None = None
+    """Set where it is for connected accounts, or was made by an application."""
 
 
 class _Endpoints(msgspec.Struct):
     data: list[Endpoint]
-    has_more: bool = False
+    has_more: bool
 
 
 _decode_endpoints = msgspec.json.Decoder(_Endpoints).decode

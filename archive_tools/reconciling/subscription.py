@@ -3,7 +3,7 @@
 Knows endpoints, not events.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -21,6 +21,8 @@ class Subscription:
     """None for all."""
     notes: list[str] = field(default_factory=list)
     """For people: why it is these."""
+    known: bool = True
+    """Whether Stripe has said so, or somebody who should know."""
 
     def __contains__(self, event_type: str) -> bool:
         """Whether an event of a type is to be in the archive."""
@@ -42,7 +44,7 @@ def subscription(api: StripeApi, endpoint: str | None) -> Subscription:
     except RefusedError as refused:
         if endpoint or refused.status == 401:
             raise
-        return Subscription(notes=[_all(f"The endpoints cannot be read ({refused.status})")])
+        return _anything(f"The endpoints cannot be read ({refused.status})")
     ours = [one for one in known if _is(one, endpoint)]
     if not ours and endpoint:
         raise ToolError(
@@ -51,19 +53,37 @@ def subscription(api: StripeApi, endpoint: str | None) -> Subscription:
             + (", ".join(f"{one.id} {one.url}" for one in known) or "there is none in this mode"),
         )
     if not ours:
-        return Subscription(notes=[_all(f"No endpoint at Stripe has the path {_PATH}")])
-    types = frozenset(name for one in ours for name in one.enabled_events)
-    return Subscription(None if "*" in types else types, list(_off(ours)))
+        return _anything(f"The address of no endpoint at Stripe ends in {_PATH}")
+    # what a platform hears of connected accounts is not in its own list of events; but an endpoint
+    # that an application has made for an account looks the same, and may be the only one
+    own = [one for one in ours if not one.application] or ours
+    types = frozenset(name for one in own for name in one.enabled_events)
+    return Subscription(
+        None if "*" in types else types, [*_off(ours), *_connect(ours, own), *_several(own)]
+    )
 
 
 def _is(endpoint: Endpoint, wanted: str | None) -> bool:
     if wanted:
         return wanted in (endpoint.id, endpoint.url)
-    return urlsplit(endpoint.url).path.rstrip("/") == _PATH
+    return urlsplit(endpoint.url).path.rstrip("/").endswith(_PATH)
 
 
-def _all(why: str) -> str:
-    return f"{why}: events of all types are expected. --types says which."
+def _anything(why: str) -> Subscription:
+    said = f"{why}: events of all types are expected. --types says which."
+    return Subscription(notes=[said], known=False)
+
+
+def _connect(endpoints: Sequence[Endpoint], own: Sequence[Endpoint]) -> Iterable[str]:
+    for endpoint in endpoints:
+        if endpoint not in own:
+            yield f"{endpoint.id} is for connected accounts: what it alone receives is not expected"
+
+
+def _several(endpoints: Sequence[Endpoint]) -> Iterable[str]:
+    if len({frozenset(endpoint.enabled_events) for endpoint in endpoints}) > 1:
+        names = " and ".join(endpoint.id for endpoint in endpoints)
+        yield f"{names} differ, and what any of them receives is expected: --endpoint chooses"
 
 
 def _off(endpoints: Iterable[Endpoint]) -> Iterable[str]:

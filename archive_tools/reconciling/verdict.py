@@ -11,7 +11,7 @@ from typing import Any
 
 from ..output import count_text, table
 from ..reading import Fault
-from .comparison import Comparison
+from .comparison import Comparison, Scope
 from .event_pages import Event
 
 _MOST_ROWS = 30
@@ -21,8 +21,9 @@ _MOST_ROWS = 30
 class Verdict:
     """All there is to tell."""
 
-    name: str
-    """The days, in words."""
+    archive: str
+    """Its name."""
+    scope: Scope
     compared: Comparison
     where: dict[str, str]
     """Object and line of the events that Stripe does not know."""
@@ -30,6 +31,11 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
     repaired: Sequence[Event] = ()
     """Those of the missing that were put back."""
+
+    @property
+    def name(self) -> str:
+        """The days, in words."""
+        return self.scope.span.name
 
     @property
     def left(self) -> list[Event]:
@@ -46,7 +52,8 @@ class Verdict:
         """Yield what people read."""
         compared = self.compared
         if self.faults:
-            yield f"{count_text(len(self.faults), 'place')} of the archive cannot be read:"
+            places = count_text(len(self.faults), "place")
+            yield f"{places} of the archive cannot be read, and what is there counts as missing:"
             yield from _some([str(fault) for fault in self.faults])
             yield ""
         if self.left:
@@ -96,7 +103,12 @@ class Verdict:
         """Return what scripts read."""
         compared = self.compared
         return {
+            "archive": self.archive,
+            "livemode": self.scope.livemode,
             "days": self.name,
+            "first": self.scope.span.first,
+            "last": self.scope.span.last,
+            "at": self.scope.span.now,
             "archived": compared.archived,
             "missing": [_event(event) for event in self.left],
             "missing_still_tried": sum(event.pending_webhooks > 0 for event in self.left),
@@ -113,6 +125,9 @@ class Verdict:
                 }
                 for one in compared.unknown
             ],
+            "other_mode": compared.other_mode,
+            "connect": compared.connect,
+            "not_listed": compared.not_listed,
             "duplicates": {"events": compared.duplicates, "extra_copies": compared.extra_copies},
             "delay_s": compared.delays._asdict() if compared.delays else None,
             "faults": [str(fault) for fault in self.faults],

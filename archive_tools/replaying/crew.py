@@ -17,6 +17,9 @@ R = TypeVar("R")
 #: Jobs that lie ready for each worker, so that none of them has to wait for the next.
 _READY = 1
 
+#: A rate can be as small as a number can, and the system waits for no longer than some years.
+_LONGEST_WAIT_S = 3600.0
+
 
 class Crew(Generic[J, R]):
     """Some workers. They take no more jobs once the block has ended."""
@@ -66,7 +69,7 @@ class Crew(Generic[J, R]):
         for job in jobs:
             while (wait := due - time.monotonic()) > 0 or self._with_them >= self._most:
                 full = self._with_them >= self._most
-                yield from self._next(None if full else wait)
+                yield from self._next(None if full else min(wait, _LONGEST_WAIT_S))
             # what was late is not caught up on: a rate is a promise to the other side
             due = max(due, time.monotonic()) + 1 / rate if rate else due
             self._with_them += 1

@@ -117,7 +117,7 @@ def wait_s(retry_after: str | None) -> float:
         return min(LONGEST_WAIT_S, float(retry_after[:9]))
     try:
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return min(LONGEST_WAIT_S, max(0.0, (until - datetime.now(UTC)).total_seconds()))

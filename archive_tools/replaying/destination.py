@@ -3,6 +3,7 @@
 Payloads are personal data, and an archive that is sent to itself has everything twice.
 """
 
+import hashlib
 import ipaddress
 import json
 import re
@@ -29,6 +30,11 @@ class Destination:
     def target(self) -> str:
         """What stands in the request's first line."""
         return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def query_digest(self) -> str:
+        """What tells one query from another, without the token that can be in it."""
+        return hashlib.sha256(self.query.encode()).hexdigest()[:16]
 
     @property
     def origin(self) -> str:

@@ -4,6 +4,7 @@ Knows the columns of the table and the files of deploy/athena; what the view and
 money define is taken from there, so that a report and the library never differ.
 """
 
+import re
 
 from webhook_app.settings import PROJECT
 
@@ -137,8 +138,10 @@ def _scanned(days: Days) -> str:
 def _money(days: Days) -> str:
     """Return the library's query of the money, on its view, both bounded to some days."""
     view = (_ATHENA / "stripe_events.sql").read_text().partition("VIEW stripe_events AS\n")[2]
-    view = _replaced(view, "WHERE id IS NOT NULL", f"WHERE id IS NOT NULL AND {_scanned(days)}")
     query = (_ATHENA / "queries/revenue_by_day.sql").read_text()
+    # all copies of an event have one type; without this, each payload is sorted, and then left out
+    (kinds,) = re.findall(r"WHERE (type IN \([^)]*\))", query)
+    view = _replaced(view, "id IS NOT NULL", f"id IS NOT NULL AND {kinds} AND {_scanned(days)}")
     query = _replaced(
         query,
         "created_at >= current_date - INTERVAL '30' DAY",

@@ -81,13 +81,12 @@ def survey(place: Place, engine: Engine, days: Days, origin: Origin) -> Figures:
 def _answers(engine: Engine, days: Days) -> _Answers:
     answers = _Answers()
     queries = day_queries(days)
-    with progress("Asking the archive", len(queries)) as bar:
+    with progress("Asking the archive", 100 * len(queries)) as bar:
         for name, sql in queries.items():
-            result = engine.run(sql)
+            result = engine.run(sql, bar.update)
             answers.rows[name] = [dict(zip(result.names, row, strict=True)) for row in result.rows]
             answers.faults |= dict.fromkeys(result.faults)
             answers.notes += [f"{name}: {note}" for note in result.notes]
-            bar.update(1)
     return answers
 
 

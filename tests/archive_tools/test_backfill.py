@@ -18,7 +18,7 @@ from archive_tools.reconciling.backfill_state import State
 from demo.service import PROJECT
 from tests.archive_tools.conftest import Run
 from tests.fakes.stream import FakeStream
-from tests.fakes.stripe import KEY, FakeStripe, Shelf, delivered, event
+from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, Shelf, delivered, event
 from webhook_app.firehose import firehose_client
 from webhook_app.local import LocalArchive
 
@@ -39,6 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stripe() -> Iterator[FakeStripe]:
     """Four pages of the last 20 hours."""
     with FakeStripe(made(400)).serving() as stripe:
+        stripe.endpoints = [ENDPOINT]
         yield stripe
 
 
@@ -185,6 +186,36 @@ def test_a_file_of_somebody_else_is_no_state(run: Run, stripe: FakeStripe, here:
     assert (here / STATE).read_text() == '{"name": "a package of theirs"}'
 
 
+def test_where_the_state_cannot_be_kept_nothing_is_archived(
+    run: Run, stripe: FakeStripe, folder: Path, here: Path
+) -> None:
+    """A container with a root that nobody can write to, for one."""
+    result = backfill(run, stripe, "--state", str(here / "not there" / STATE))
+    assert result.exit_code == 2
+    assert "No such file or directory\n  Cure: run it in a folder that can be" in result.stderr
+    assert list(folder.rglob("*.gz")) == []
+
+
+def test_what_a_script_reads(run: Run, stripe: FakeStripe) -> None:
+    for arguments, new in ((("--dry-run",), "to_archive"), ((), "archived")):
+        told = json.loads(backfill(run, stripe, "--json", *arguments).stdout)
+        assert told.keys() == {"days", new, "already_there", "skipped"}
+        assert told[new] == 400
+
+
+def test_an_archive_of_another_account_gets_nothing(
+    run: Run, stripe: FakeStripe, folder: Path
+) -> None:
+    LocalArchive(folder).put(delivered(event(5000, int(time.time()) - 9 * HOUR)))
+    result = backfill(run, stripe)
+    assert result.exit_code == 2
+    assert "evt_005000 for one: STRIPE_API_KEY is of another account" in result.stderr
+    assert archived_ids(folder) == ["evt_005000"]
+    assert backfill(run, stripe, "--dry-run").exit_code == 0
+    assert backfill(run, stripe, "--anyway").exit_code == 0
+    assert len(archived_ids(folder)) == 401
+
+
 def test_what_stripe_has_forgotten_meanwhile_is_not_asked_for(
     run: Run, stripe: FakeStripe, here: Path, broken_off: Result
 ) -> None:
@@ -236,6 +267,17 @@ def test_a_repair_of_a_bucket_is_not_done_twice(
     assert len(stream.records) == len(set(stream.ids())) <= 400 - young + 1
 
 
+def test_where_nothing_can_be_remembered_a_repair_is_done_and_says_so(
+    run: Run, stripe: FakeStripe, stream: FakeStream
+) -> None:
+    words = ("reconcile", "--last", "2", "--rate", "100", "--repair", "--on-the-way", "no/file")
+    told = run(*words, **stripe.variables(), **stream.variables())
+    assert told.exit_code == 0
+    assert len(stream.records) > 300
+    said = "no/file cannot be used: No such file or directory. A run within 15 minutes may put"
+    assert told.stderr.count(said) == 1
+
+
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -271,7 +313,7 @@ def test_killed_in_the_middle_it_loses_nothing_and_doubles_nothing_in_a_folder(
 ) -> None:
     stripe.latency_s = 0.15
     process = start()
-    until((here / STATE).exists)
+    until(lambda: (here / STATE).exists() and json.loads((here / STATE).read_text())["archived"])
     process.kill()
     process.communicate()
     stripe.latency_s = 0

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -268,10 +269,20 @@ def test_a_bucket_without_a_stream_has_no_way_in() -> None:
         open_writer(BucketPlace("b"), ToolSettings(aws_region=REGION), list[str]().extend)
 
 
-def test_the_bucket_that_was_named_gets_what_is_too_large(stream: Stream) -> None:
-    settings = ToolSettings(stream_name="events", aws_region=REGION, archive_bucket="another")
+@pytest.mark.parametrize("bucket", [BUCKET, None])
+def test_the_bucket_that_was_named_gets_what_is_too_large(
+    stream: Stream, bucket: str | None
+) -> None:
+    settings = ToolSettings(stream_name="events", aws_region=REGION, archive_bucket=bucket)
     open_writer(BucketPlace(BUCKET), settings, list[str]().extend).put([record(1, MAX_RECORD)])
     assert stream.stored_ids() == ["evt_0001"]
+
+
+def test_the_stream_of_another_bucket_gets_nothing() -> None:
+    """With --archive s3://a-copy the service's stream would fill the service's bucket."""
+    settings = ToolSettings(stream_name="events", aws_region=REGION, archive_bucket="another")
+    with pytest.raises(ToolError, match=f"fills another, .* and not s3://{BUCKET}"):
+        open_writer(BucketPlace(BUCKET), settings, list[str]().extend)
 
 
 def test_a_folder_is_written_to_also_where_a_stream_is_set(tmp_path: Path) -> None:
@@ -301,7 +312,7 @@ def test_what_is_on_the_way_is_remembered_for_as_long_as_it_may_take(
     assert not path.exists()
 
 
-@pytest.mark.parametrize("text", [b"\xff\xff\n", b"a b c\n"])
+@pytest.mark.parametrize("text", [b"\xff\xff\n", b"a b c\n", b"to do\nto buy\n"])
 def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(text)
@@ -310,6 +321,24 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, text: bytes) -> N
     assert path.read_bytes() == text
 
 
-def test_a_folder_that_keeps_no_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match=r"Is a directory\n  Cure: "):
-        OnTheWay(tmp_path, "s3://mine").note(["evt_1"])
+def test_where_no_file_can_be_kept_that_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The events are in the stream by then: an error would hide that."""
+    journal = OnTheWay(tmp_path, "s3://mine")
+    assert journal.ids() == frozenset()
+    journal.note(["evt_1"])
+    journal.note(["evt_2"])
+    assert capsys.readouterr().err.count("cannot be used: Is a directory. A run within 15 ") == 1
+
+
+def test_a_time_that_is_still_to_come_is_not_believed_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text(f"{int(time.time()) + 7200} evt_1 s3://mine\n")
+    assert OnTheWay(path, "s3://mine").ids() == frozenset()
+
+
+def test_an_empty_file_is_a_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "made-by-mktemp"
+    path.touch()
+    assert OnTheWay(path, "s3://mine").ids() == frozenset()

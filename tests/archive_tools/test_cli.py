@@ -86,6 +86,20 @@ def test_a_wrong_setting_cannot_be_done_and_names_its_cure(run: Run) -> None:
     assert "pk_public" not in result.output
 
 
+def test_a_fault_of_a_tool_is_no_finding_and_quotes_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object) -> None:
+        raise ValueError("payload".upper())
+
+    monkeypatch.setattr(verify, "verified", wrong)
+    result = run("verify")
+    assert result.exit_code == 2
+    assert "ValueError, a fault of this tool" in result.output
+    assert "test_cli.py" in result.output
+    assert "PAYLOAD" not in result.output
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_in_order(
     run: Run, monkeypatch: pytest.MonkeyPatch, number: int
@@ -108,7 +122,7 @@ def test_an_interrupted_command_leaves_no_process_behind(folder: Path) -> None:
         store(folder, *[record] * 20, name=f"{n}.json.gz")
     code = (
         "from archive_tools import parallel\n"
-        "parallel._BATCH_OBJECTS = 1; parallel.cores = lambda: 2\n"
+        "parallel._BATCH_OBJECTS = 1; parallel.ALONE_S = 0; parallel.cores = lambda: 2\n"
         "from archive_tools.cli import archive\n"
         "if __name__ == '__main__': archive()"
     )

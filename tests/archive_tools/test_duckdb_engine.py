@@ -451,3 +451,34 @@ def test_a_query_that_needs_more_memory_than_it_may_is_told_with_the_cure(
         pytest.raises(ToolError, match=r"not enough memory(.|\n)*Athena run it"),
     ):
         engine.run(hungry)
+
+
+def test_duckdb_cannot_read_or_write_beside_the_archive(
+    engine: DuckDBEngine, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    for sql in (
+        f"SELECT * FROM read_csv('{other}')",
+        f"SELECT * FROM '{other}'",
+        f"COPY (SELECT 1) TO '{tmp_path / 'written.csv'}'",
+        f"ATTACH '{tmp_path / 'written.db'}'",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+        "SET allowed_directories = ['/']",
+    ):
+        with pytest.raises(database.DatabaseError):
+            engine.database.rows(sql)
+    assert list(tmp_path.glob("written*")) == []
+
+
+@pytest.mark.parametrize("name", ["a[1]*?", "it's", "é ü", "link", "sub/../b"])
+def test_an_archive_can_have_any_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sub").mkdir()
+    if name == "link":
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    folder = tmp_path / name
+    arrival(folder, "evt_1", "2026-11-23T10:00")
+    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+        assert engine.run(ALL_IDS).rows == [("evt_1",)]

@@ -257,3 +257,12 @@ def test_a_bucket_exports_as_a_folder_does(
         result = run("export", *words)
     assert result.exit_code == 0
     assert parquet(tmp_path / "there") == parquet(tmp_path / "here")
+
+
+def test_columns_whose_names_differ_in_their_case_alone_are_refused(run: Run, target: Path) -> None:
+    for fields in (["ID=data.object.id"], ["Year=created"], ["a=data.b", "A=data.c"]):
+        options = [word for field in fields for word in ("--field", field)]
+        result = run("export", "--output", str(target), *options)
+        assert result.exit_code == 2
+        assert "More than one column is called" in result.stderr
+        assert not target.exists()

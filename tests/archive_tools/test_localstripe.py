@@ -114,7 +114,8 @@ def test_what_the_service_missed_of_truly_signed_webhooks_is_found_and_put_back(
     assert "The endpoints cannot be read (404)" in json.loads(found.stdout)["notes"][0]
     missing = json.loads(found.stdout)["missing"]
     assert len(missing) == 133 - delivered + len(lost)
-    assert run(*words, "--repair", **stripe.variables()).exit_code == 0
+    # it has no endpoints to ask for
+    assert run(*words, "--repair", "--anyway", **stripe.variables()).exit_code == 0
     assert len(files(folder)) == 133
     again = run(*words, **stripe.variables())
     assert (again.exit_code, again.stdout[:14]) == (0, "All 133 events")

@@ -24,7 +24,7 @@ def test_a_table_without_rows_has_its_names() -> None:
 
 def test_nothing_in_a_cell_moves_the_cursor() -> None:
     assert cell("a\x1b[2J\nb\u202e") == "a\ufffd[2J b\ufffd"
-    assert [cell(v) for v in (None, True, Decimal("1.10"))] == ["", "true", "1.10"]
+    assert [cell(v) for v in (None, True, Decimal("1.10"), b"\x0a")] == ["", "true", "1.10", "0a"]
     assert cell(datetime(2026, 11, 23, 1, 2)) == "2026-11-23 01:02:00"
 
 

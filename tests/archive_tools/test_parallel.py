@@ -1,15 +1,22 @@
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from archive_tools import parallel
+from archive_tools.errors import ToolError
 from archive_tools.parallel import batches, over_cores
 from archive_tools.places import StoredObject
 
 
 def doubled(number: int) -> tuple[int, int]:
     return 2 * number, os.getpid()
+
+
+def killed(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
 
 
 def failing(number: int) -> int:
@@ -19,6 +26,7 @@ def failing(number: int) -> int:
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(parallel, "ALONE_S", 0)
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -30,8 +38,8 @@ def test_results_come_in_order_from_other_processes() -> None:
     assert len(processes) <= 2
 
 
-def test_a_single_task_is_done_here() -> None:
-    assert list(over_cores(doubled, [4])) == [(8, os.getpid())]
+def test_what_takes_a_moment_is_done_here() -> None:
+    assert list(over_cores(doubled, [4, 5])) == [(8, os.getpid()), (10, os.getpid())]
     assert list(over_cores(doubled, [])) == []
 
 
@@ -50,6 +58,12 @@ def test_tasks_are_asked_for_as_they_are_needed() -> None:
         next(results)
     assert asked <= 3 + 2 * 2
     results.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_process_that_the_system_has_killed_is_an_error_with_a_cure() -> None:
+    with pytest.raises(ToolError, match=r"has been ended(.|\n)*not enough memory"):
+        list(over_cores(killed, range(4)))
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -1,8 +1,9 @@
 """The same archive in a folder and in S3: listed and opened alike."""
 
+import errno
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -117,6 +118,62 @@ def test_an_archive_without_anything_has_no_days(folder: Path) -> None:
     place = FolderPlace(folder, "archive")
     assert place.days() == []
     assert list(place.strays()) == []
+
+
+def test_what_nothing_can_be_read_of_is_there_and_leads_nowhere(folder: Path) -> None:
+    place, day = FolderPlace(folder, "archive"), date(2026, 1, 1)
+    inside = folder / "webhooks/year=2026/month=01/day=01"
+    (inside / "a.json.gz").mkdir(parents=True)
+    (inside / "gone.json.gz").symlink_to("/no/such/file")
+    (inside / "round.json.gz").symlink_to(inside)
+    (inside / "self.json.gz").symlink_to("self.json.gz")
+    (folder / "webhooks/round").symlink_to(folder / "webhooks")
+    found = [stored.key.rpartition("/")[2] for stored in place.objects(day)]
+    assert found == ["gone.json.gz", "round.json.gz", "self.json.gz"]
+    for stored in place.objects(day):
+        with pytest.raises(OSError, match=r"No such file|Is a directory|Too many levels"):
+            place.open(stored.key)
+    assert list(place.strays()) == []
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Take a folder's rights away, as it is for everybody but root."""
+
+    def close(folder: Path) -> None:
+        listed = Path.iterdir
+
+        def refusing(path: Path) -> Iterator[Path]:
+            if path == folder:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return listed(path)
+
+        monkeypatch.setattr(Path, "iterdir", refusing)
+
+    return close
+
+
+def test_a_folder_of_a_day_that_cannot_be_listed_is_shown_as_one(
+    folder: Path, closed: Callable[[Path], None]
+) -> None:
+    place = FolderPlace(folder, "archive")
+    inside = folder / "webhooks/year=2026/month=01/day=01"
+    inside.mkdir(parents=True)
+    closed(inside)
+    (shown,) = place.objects(date(2026, 1, 1))
+    assert shown.key == "webhooks/year=2026/month=01/day=01"
+
+
+def test_a_month_that_cannot_be_listed_is_not_taken_for_empty(
+    folder: Path, closed: Callable[[Path], None]
+) -> None:
+    (folder / "webhooks/year=2026/month=01/day=01").mkdir(parents=True)
+    (folder / "webhooks/lost+found").mkdir()
+    closed(folder / "webhooks/lost+found")
+    assert FolderPlace(folder, "archive").days() == [date(2026, 1, 1)]
+    closed(folder / "webhooks/year=2026/month=01")
+    with pytest.raises(ToolError, match=r"month=01 cannot be listed: Permission denied\n  Cure: "):
+        FolderPlace(folder, "archive").days()
 
 
 def test_the_named_archive_wins_over_the_environment(folder: Path, tmp_path: Path) -> None:

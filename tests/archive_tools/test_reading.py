@@ -1,4 +1,5 @@
 import gzip
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,15 @@ def test_a_line_without_end_does_not_fill_the_memory(
     _, damage = read(tmp_path, gzip.compress(b"x" * 20_000_000))
     assert damage
     assert damage.what == "a line without an end"
+
+
+def test_a_long_line_is_read_in_a_moment(tmp_path: Path) -> None:
+    """It is put together once: to do that with each piece would take 20 s of this one."""
+    data = gzip.compress(b"x" * 60_000_000 + b"\n", 1)
+    began = time.process_time()
+    ((line,), _) = read(tmp_path, data)
+    assert len(line) == 60_000_000
+    assert time.process_time() - began < 4
 
 
 @given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")), min_size=1))

@@ -13,16 +13,11 @@ from click.testing import Result
 
 from demo import month
 from tests.archive_tools.conftest import Run, store
-from tests.fakes.stripe import KEY, FakeStripe, delivered, event
+from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, delivered, event
 from webhook_app.local import LocalArchive
+from webhook_app.record import webhook_record
 
 HOUR = 3600
-ENDPOINT: dict[str, Any] = {
-    "id": "we_1",
-    "url": "https://example.com/webhook/stripe",
-    "enabled_events": ["*"],
-    "status": "enabled",
-}
 
 
 @pytest.fixture
@@ -171,6 +166,7 @@ def test_what_the_key_cannot_see_is_not_unknown(
     result = run("reconcile", "--last", "31", "--rate", "100", **stripe.variables())
     assert "1 live mode event of the archive left out" in result.stderr
     assert "1 event of connected accounts left out" in result.stderr
+    assert "1 record left out: thin events, or no events" in result.stderr
     assert (result.exit_code, result.stdout[:13]) == (0, "All 10 events")
 
 
@@ -216,7 +212,11 @@ def test_more_types_than_stripe_takes_are_sifted_here(
     ("endpoints", "forbidden", "said"),
     [
         ([ENDPOINT], {"/v1/webhook_endpoints"}, "cannot be read (403): events of all types"),
-        ([{**ENDPOINT, "url": "https://example.com/x"}], set(), "has the path /webhook/stripe"),
+        (
+            [{**ENDPOINT, "url": "https://example.com/x"}],
+            set(),
+            "no endpoint at Stripe ends in /webhook/stripe",
+        ),
         ([{**ENDPOINT, "status": "disabled"}], set(), "we_1 is disabled: Stripe delivers nothing"),
     ],
 )
@@ -294,6 +294,159 @@ def test_a_repair_ends_with_0_only_where_nobody_has_to_look(
     assert "Put back 1 missing event:" in result.stdout
 
 
+def test_nothing_is_put_into_the_archive_of_another_account(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path, now: int
+) -> None:
+    put(archive, *(event(n, now - n * HOUR) for n in range(101, 103)))
+    put(archive, *(event(n, now - HOUR) for n in range(103, 109)))
+    result = reconcile(run, stripe, "--last", "10", "--repair")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Stripe does not know what the archive has, evt_0001" in result.stderr
+    assert "is of another account; nothing was written\n  Cure: use a key of" in result.stderr
+    assert len(list(folder.rglob("*.gz"))) == 8
+    assert len(found(run, stripe, "--last", "10")["missing"]) == 10
+    told = reconcile(run, stripe, "--last", "10", "--repair", "--anyway")
+    assert "Put back 10 missing events" in told.stdout
+
+
+def test_a_few_events_that_somebody_made_up_do_not_stop_a_repair(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    put(archive, event(66, now - 60), event(67, now - 70), *stripe.shelf.events[1:])
+    told = found(run, stripe, "--repair")
+    assert (ids(told["repaired"]), ids(told["unknown"])) == (
+        [stripe.shelf.id(0)],
+        ["evt_000066", "evt_000067"],
+    )
+
+
+def test_nothing_is_put_into_an_archive_of_the_other_mode(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path, now: int
+) -> None:
+    put(archive, event(50, now - HOUR, livemode=True))
+    result = reconcile(run, stripe, "--repair")
+    assert result.exit_code == 2
+    assert "live mode events alone, and STRIPE_API_KEY sees those of test mode" in result.stderr
+    # of both modes
+    put(archive, stripe.shelf.events[0])
+    assert reconcile(run, stripe, "--repair").exit_code == 0
+    assert len(list(folder.rglob("*.gz"))) == 11
+
+
+@pytest.mark.parametrize("endpoints", [[], [{**ENDPOINT, "url": "https://example.com/x"}]])
+def test_what_nobody_may_have_subscribed_to_is_not_put_back(
+    run: Run, stripe: FakeStripe, folder: Path, endpoints: list[dict[str, Any]]
+) -> None:
+    stripe.endpoints = endpoints
+    result = reconcile(run, stripe, "--repair")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Nothing was put back" in result.stderr
+    assert list(folder.rglob("*.gz")) == []
+    assert reconcile(run, stripe, "--repair", "--types", "charge.succeeded").exit_code == 0
+
+
+def test_what_an_object_hides_is_not_put_in_again(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path, now: int
+) -> None:
+    put(archive, *stripe.shelf.events[:9])
+    day = folder / f"webhooks/{datetime.fromtimestamp(now, UTC):year=%Y/month=%m/day=%d}"
+    (day / "elsewhere.json.gz").symlink_to("/no/such/file")
+    result = reconcile(run, stripe, "--repair")
+    assert result.exit_code == 2
+    assert "1 object of the archive cannot be opened, and what is in there would" in result.stderr
+    told = reconcile(run, stripe)
+    assert told.exit_code == 1
+    assert "1 place of the archive cannot be read, and what is there counts as missing:\n" in (
+        told.stdout
+    )
+    assert "elsewhere.json.gz: cannot be read: No such file or directory\n" in told.stdout
+    assert "Put back 1 missing event" in reconcile(run, stripe, "--repair", "--anyway").stdout
+
+
+def test_what_is_damaged_for_good_is_put_back(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path
+) -> None:
+    put(archive, *stripe.shelf.events)
+    damaged = sorted(folder.rglob("*.gz"))[3]
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    told = found(run, stripe, "--repair")
+    assert (len(told["repaired"]), len(told["faults"])) == (1, 1)
+
+
+def test_what_a_platform_hears_of_connected_accounts_is_not_expected_of_its_own(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    connect = {**ENDPOINT, "id": "we_2", "application": "ca_1"}
+    stripe.endpoints = [{**ENDPOINT, "enabled_events": ["payout.paid"]}, connect]
+    stripe.hold(event(30, now - HOUR, "payout.paid"))
+    told = found(run, stripe)
+    assert (ids(told["missing"]), told["not_subscribed"]) == (["evt_000030"], 10)
+    (noted,) = told["notes"]
+    assert noted == "we_2 is for connected accounts: what it alone receives is not expected"
+    # an application can have made the endpoint, and nothing says for whom
+    stripe.endpoints = [connect]
+    assert len(found(run, stripe)["missing"]) == 11
+
+
+def test_endpoints_that_differ_are_named(
+    run: Run, stripe: FakeStripe, archive: LocalArchive
+) -> None:
+    put(archive, *stripe.shelf.events)
+    staging = {"id": "we_2", "url": "https://staging.example.com/hooks/webhook/stripe"}
+    stripe.endpoints = [ENDPOINT, {**ENDPOINT, **staging, "enabled_events": ["payout.paid"]}]
+    result = reconcile(run, stripe)
+    assert "we_1 and we_2 differ, and what any of them receives is expected" in result.stderr
+    assert reconcile(run, stripe, "--endpoint", "we_1").stderr == ""
+
+
+def test_what_a_script_reads(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path, now: int
+) -> None:
+    put(archive, *stripe.shelf.events[1:], event(66, now - HOUR), event(66, now - HOUR))
+    put(archive, event(20, now - HOUR, livemode=True), event(21, now - HOUR, account="acct_1"))
+    archive.put(webhook_record(b'["no event"]', "t=1,v1=00", datetime.now(UTC)))
+    stripe.hold(event(90, now - 5))
+    told = found(run, stripe)
+    assert now <= told.pop("at") == told.pop("last") < now + 60
+    assert told.pop("first") % 86_400 == 0
+    assert " to " in told.pop("days")
+    (missing,), (unknown,) = told.pop("missing"), told.pop("unknown")
+    assert missing == {
+        "id": stripe.shelf.id(1),
+        "type": "charge.succeeded",
+        "created": now - HOUR,
+        "pending_webhooks": 0,
+    }
+    assert unknown.pop("where").endswith(".json.gz line 1")
+    assert unknown == {"id": "evt_000066", "type": "charge.succeeded", "created": now - HOUR}
+    assert told.pop("notes")[0].startswith("1 live mode event of the archive left out")
+    assert told == {
+        "archive": str(folder),
+        "livemode": False,
+        "archived": 9,
+        "missing_still_tried": 0,
+        "repaired": [],
+        "in_flight": 1,
+        "on_the_way": 0,
+        "not_subscribed": 0,
+        "other_mode": 1,
+        "connect": 1,
+        "not_listed": 1,
+        "duplicates": {"events": 1, "extra_copies": 1},
+        "delay_s": {"p50": 2, "p95": 2, "p99": 2, "max": 2},
+        "faults": [],
+    }
+
+
+@pytest.mark.parametrize("days", [("--last", "36600"), ("--to", "9999-12-31")])
+def test_days_without_an_end_are_cut(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, days: tuple[str, str]
+) -> None:
+    put(archive, *stripe.shelf.events)
+    result = run("reconcile", "--rate", "100", *days, **stripe.variables())
+    assert (result.exit_code, result.stdout[:13]) == (0, "All 10 events")
+
+
 def test_a_repaired_record_has_the_api_s_bytes_and_says_where_it_is_from(
     run: Run, stripe: FakeStripe, folder: Path
 ) -> None:
@@ -358,7 +511,7 @@ def test_what_it_cannot_do_is_said_without_the_key(
 
 
 def test_no_payload_is_ever_printed(run: Run, stripe: FakeStripe, archive: LocalArchive) -> None:
-    put(archive, event(66, int(time.time()) - HOUR))
+    put(archive, event(66, int(time.time()) - HOUR), *stripe.shelf.events[:3])
     for arguments in ((), ("--json",), ("--repair",)):
         result = reconcile(run, stripe, *arguments)
         assert result.exit_code == 1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive_tools.cli import archive
-from tests.fakes.stripe import FakeStripe, delivered, event
+from tests.fakes.stripe import ENDPOINT, FakeStripe, delivered, event
 from webhook_app.local import LocalArchive
 
 HOUR = 3600
@@ -34,6 +34,7 @@ def test_exactly_the_losses_are_named_and_put_back_once(
     now = int(time.time())
     events = [event(n, now - ago) for n, (ago, _, _) in enumerate(planned)]
     with FakeStripe(events).serving() as stripe, tempfile.TemporaryDirectory() as name:
+        stripe.endpoints = [ENDPOINT]
         folder = Path(name)
         local = LocalArchive(folder)
         for one, (ago, times, late) in zip(events, planned, strict=True):

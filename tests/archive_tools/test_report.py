@@ -4,7 +4,7 @@ import errno
 import gzip
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 from moto import mock_aws
 
 from archive_tools import report
-from archive_tools.errors import ToolError
+from archive_tools.days import Days
+from archive_tools.reporting.queries import day_queries
 from webhook_app.record import events_api_record
 from webhook_app.version import __version__
 
@@ -136,23 +137,29 @@ def test_an_unreadable_object_is_named_and_the_rest_counted(
     assert 'id="deliveries"' in text
 
 
-def test_a_file_that_cannot_be_written_is_told_with_the_cure(run: Run, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_told_before_the_work_with_the_cure(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "survey", None)
     result = run("report", "--output", str(tmp_path / "missing/report.html"), *RANGE)
     assert result.exit_code == 2
-    assert "Cure: name a file in a folder that you may write to" in result.stderr
+    assert "Cure: name a file in a folder that is there and may be written to" in result.stderr
 
 
-def test_a_page_that_fails_half_way_leaves_the_old_one_alone(tmp_path: Path) -> None:
+def test_a_page_that_fails_half_way_leaves_the_old_one_alone(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "report.html"
     target.write_text("the old one")
+    monkeypatch.setattr(report, "page", lambda _: "x" * 100_000 + "\ud800")
     with pytest.raises(UnicodeEncodeError):
-        report.write_whole(target, "x" * 100_000 + "\ud800")
+        run("report", "--output", str(target), *RANGE)
     assert target.read_text() == "the old one"
-    assert list(tmp_path.iterdir()) == [target]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "report.html"]
 
 
 def test_a_full_disk_leaves_the_old_page_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -160,10 +167,10 @@ def test_a_full_disk_leaves_the_old_page_alone(
     target = tmp_path / "report.html"
     target.write_text("the old one")
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(ToolError, match="No space left"):
-        report.write_whole(target, "the new one")
+    result = run("report", "--output", str(target), *RANGE)
+    assert "No space left" in result.stderr
     assert target.read_text() == "the old one"
-    assert list(tmp_path.iterdir()) == [target]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "report.html"]
 
 
 def test_an_interrupt_leaves_the_old_page_alone(
@@ -185,6 +192,8 @@ def test_an_interrupt_leaves_the_old_page_alone(
     ("arguments", "told"),
     [
         (("--from", "2026-12-01", "--today", "2026-11-20"), "is in the future"),
+        (("--to", "2026-11-21", "--today", "2026-11-20"), "after --today 2026-11-20"),
+        (("--last", "3", "--today", "2026-11-20"), "after --today 2026-11-20"),
         (("--from", "2020-01-01", "--to", "2026-11-20"), "too long for a page"),
     ],
 )
@@ -365,3 +374,9 @@ def test_a_bucket_gives_the_same_figures_as_a_folder(
     of_folder.pop("origin")
     assert of_bucket == of_folder
     assert of_bucket["total"]["deliveries"] == 3
+
+
+def test_the_money_is_looked_for_in_the_payloads_of_its_types_alone() -> None:
+    money = day_queries(Days(date(2026, 11, 1), date(2026, 11, 2)))["money"]
+    inner = money.partition("FROM stripe_webhooks")[2].partition("WHERE arrival = 1")[0]
+    assert "type IN ('charge.succeeded', 'charge.captured', 'charge.refunded')" in inner

@@ -59,3 +59,27 @@ def test_a_comment_at_the_end_of_a_condition_ends_there() -> None:
 
 def test_the_columns_of_the_table_end_with_its_partitions() -> None:
     assert names("stripe_webhooks")[-4:] == ["payload", "year", "month", "day"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        'SELECT * FROM "/var/log/wtmp.parquet"',
+        "WITH own AS (SELECT 1 AS n) SELECT n FROM own UNION ALL SELECT n FROM other",
+        "SELECT id FROM stripe_webhooks WHERE id IN (SELECT id FROM '/tmp/ids.csv')",
+        "SELECT * FROM duckdb_secrets",
+        "SELECT * FROM information_schema.tables",
+    ],
+)
+def test_a_query_reads_the_table_and_the_view_alone(sql: str) -> None:
+    with pytest.raises(ToolError, match=r"no table (.|\n)*stripe_webhooks"):
+        translated(sql)
+
+
+def test_what_a_query_makes_by_itself_is_a_table_too() -> None:
+    assert translated("WITH Own AS (SELECT 1 AS n) SELECT n FROM own")
+    assert translated("SELECT n FROM UNNEST(ARRAY[1, 2]) AS t (n)")
+    assert translated("SELECT n FROM (VALUES 1, 2) AS t (n)")
+    assert translated("SELECT id FROM AwsDataCatalog.stripe_analytics.Stripe_Events")

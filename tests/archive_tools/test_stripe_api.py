@@ -98,7 +98,7 @@ def test_what_is_no_list_of_events_is_an_error(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["429", "409", "500", "503", "400_for_now", "reset", "truncated", "html"]
+    "fault", ["429", "409", "500", "503", "400_for_now", "reset", "truncated", "html", "no_end"]
 )
 def test_what_may_pass_is_tried_again(
     stripe: FakeStripe, api: StripeApi, clock: Clock, fault: str
@@ -253,6 +253,16 @@ def test_a_stand_in_that_cannot_turn_the_page_is_told_of() -> None:
     stripe.deaf = True
     with pytest.raises(ToolError, match=r"the same page twice\n  Cure: .*starting_after"):
         listed(Straight(stripe), NOW - 10, NOW)
+
+
+def test_an_empty_page_in_the_middle_is_no_end(stripe: FakeStripe, api: StripeApi) -> None:
+    """To take it for one would call an archive whole that is not."""
+    stripe.fault = "endless"
+    with (
+        pytest.raises(ToolError, match=r"an empty page and said that there are more"),
+        listing(api, windows(NOW - 9, NOW)) as pages,
+    ):
+        list(pages)
 
 
 def test_who_stops_listing_waits_for_no_thread(stripe: FakeStripe) -> None:

@@ -53,6 +53,7 @@ def test_one_changed_byte_among_a_hundred_thousand_events_is_found(
 ) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: 2)
     monkeypatch.setattr(parallel, "_BATCH_BYTES", 500_000)
+    monkeypatch.setattr(parallel, "ALONE_S", 0.1)
     written = lines(10_000)
     for n in range(10):
         store(folder, *written, name=f"{n}.json.gz")
@@ -91,11 +92,20 @@ def test_days_without_anything_genuine_hint_at_a_retired_secret(
     assert result.exit_code == 1
     assert "probably they were signed with a retired secret" in result.output
     retired = tmp_path / "retired.txt"
-    retired.write_text(f"\n{OTHER_SECRET}\n")
+    retired.write_text(f"# until May\n{OTHER_SECRET}\n")
     result = run("verify", "--secrets", str(retired))
     assert result.exit_code == 0
     assert counts(result.output)["genuine, by retired.txt, line 2"] == 3
     assert OTHER_SECRET not in result.output
+
+
+def test_a_line_with_more_than_a_secret_is_refused(run: Run, tmp_path: Path) -> None:
+    retired = tmp_path / "retired.txt"
+    retired.write_text("whsec_old # until May\n")
+    result = run("verify", "--secrets", str(retired))
+    assert result.exit_code == 2
+    assert "line 1 holds more than a secret" in result.output
+    assert "whsec_old" not in result.output
 
 
 def test_what_the_events_api_gave_is_counted_apart(folder: Path, run: Run) -> None:
@@ -203,6 +213,51 @@ def test_a_bucket_is_verified_like_a_folder(run: Run, monkeypatch: pytest.Monkey
     assert found["broken"] == 1
     assert found["broken_at"][0]["key"] == f"{DAY_KEY}/b.json.gz"
     assert result.exit_code == 1
+
+
+@mock_aws
+def test_an_object_in_an_archive_class_is_named_and_stops_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    places.s3_client.cache_clear()
+    s3 = boto3.client("s3", "us-east-1")
+    s3.create_bucket(Bucket="mine")
+    data = gzip.compress(b"".join(lines(5)))
+    s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/a.json.gz", Body=data, StorageClass="GLACIER")
+    s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/b.json.gz", Body=data)
+    result = run("verify", "--archive", "s3://mine", AWS_REGION="us-east-1")
+    places.s3_client.cache_clear()
+    assert result.exit_code == 1
+    assert f"  {DAY_KEY}/a.json.gz: cannot be read: InvalidObjectState\n" in result.output
+    assert counts(result.output)["records"] == 5
+
+
+def test_what_a_script_reads(folder: Path, run: Run) -> None:
+    forged = signed_record(b'{"id": "evt_1", "amount": 1}').line().replace(b": 1}", b": 2}")
+    store(folder, *lines(2), forged, b"{}\n")
+    told = json.loads(run("verify", "--json").output)
+    assert told.pop("stored_bytes") > 100
+    (broken,), (unproven,) = told.pop("broken_at"), told.pop("unproven_at")
+    assert broken.keys() == unproven.keys() == {"key", "line", "what"}
+    assert told == {
+        "records": 4,
+        "objects": 1,
+        "genuine": {"STRIPE_WEBHOOK_SECRET, no. 1": 2},
+        "from_events_api": 0,
+        "not_json": 0,
+        "unproven": 1,
+        "broken": 1,
+    }
+
+
+def test_secrets_that_are_no_text_are_an_error(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "secrets.gz"
+    path.write_bytes(b"\x1f\x8b\xff")
+    result = run("verify", "--secrets", str(path))
+    assert result.exit_code == 2
+    assert "cannot be read as text\n  Cure: " in result.output
 
 
 def test_each_day_is_judged_by_its_own_folder(folder: Path) -> None:

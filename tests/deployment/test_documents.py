@@ -20,6 +20,7 @@ from tests.needs import needed
 from webhook_app.capacity import worker_count
 
 TEXT = (ROOT / "docs/DEPLOYMENT.md").read_text()
+SERVICE = TEXT.partition("\n## The daily job\n")[0]
 
 #: The first words of commands that run below, word for word.
 RUN_HERE = {
@@ -33,6 +34,7 @@ RUN_HERE = {
 NEEDS = {
     "heroku": "an account",
     "git push heroku": "an account",
+    "git push reconcile": "an account",
     "fly": "an account",
     "docker": "an engine; test_image takes the steps of the Dockerfile",
     "sudo": "a machine to change; test_nginx runs the site, test_formats verifies the unit",
@@ -48,12 +50,13 @@ printf '\\n' >> "$CALLS"
 case "$1 $2" in
   "sts get-caller-identity") echo 210987654321 ;;
   "ecr get-login-password") echo password ;;
+  "ec2 describe-subnets") echo subnet-0a1b ;;
 esac
 """
 
 
-def blocks() -> list[str]:
-    found = re.findall(r"^( *)```sh\n(.*?)^\1```$", TEXT, re.MULTILINE | re.DOTALL)
+def blocks(text: str = TEXT) -> list[str]:
+    found = re.findall(r"^( *)```sh\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(block) for _, block in found]
 
 
@@ -72,11 +75,21 @@ def test_every_command_is_run_or_listed() -> None:
 @pytest.fixture(scope="module")
 def aws_calls(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     """What the AWS CLI is called with when every block with a call of it is run, in order."""
-    folder = tmp_path_factory.mktemp("aws")
+    return calls(SERVICE, tmp_path_factory.mktemp("aws"))
+
+
+@pytest.fixture(scope="module")
+def daily_calls(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    """The same of the daily job, whose commands come after those of the service."""
+    before = len(calls(SERVICE, tmp_path_factory.mktemp("before")))
+    return calls(TEXT, tmp_path_factory.mktemp("daily"))[before:]
+
+
+def calls(text: str, folder: Path) -> list[list[str]]:
     for name in ("aws", "docker"):
         (folder / name).write_text(STAND_IN)
         (folder / name).chmod(0o755)
-    script = "".join(block for block in blocks() if re.search(r"\baws ", block))
+    script = "".join(block for block in blocks(text) if re.search(r"\baws ", block))
     environment = {
         "PATH": f"{folder}:{os.environ['PATH']}",
         "HOME": os.environ.get("HOME", "/"),
@@ -85,8 +98,8 @@ def aws_calls(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     command = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    calls = (folder / "calls").read_text().split("\0\n")
-    return [call.split("\0") for call in calls if call]
+    made = (folder / "calls").read_text().split("\0\n")
+    return [call.split("\0") for call in made if call]
 
 
 def option(call: list[str], name: str) -> str:
@@ -220,6 +233,7 @@ def test_every_way_has_a_way_back_and_an_end() -> None:
         if title not in {
             "What every deployment needs",
             "See that it works",
+            "The daily job",
             "What was run, and what was not",
         }:
             assert re.search(r"\b[Bb]ack\b", section), title

@@ -1,7 +1,9 @@
 """docs/ARCHIVE_TOOLS.md: its sessions are what the tools print, and its commands are taken."""
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import click
@@ -10,7 +12,7 @@ from click.testing import CliRunner
 
 from archive_tools.cli import COMMANDS, archive
 from bench import scale
-from demo import sessions
+from demo import month, sessions
 from demo.service import PROJECT
 
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -49,6 +51,8 @@ def called(text: str) -> list[list[str]]:
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     inline = re.findall(r"`(flask archive[^`\n]+)`", text)
     found = [line.partition("archive ")[2] for line in [*lines, *inline] if "archive " in line]
+    # a command within quotation marks ends with them
+    found = [words if words.count('"') % 2 == 0 else words.rstrip('"') for words in found]
     return [shlex.split(words) for words in found if words.split()[0] in COMMANDS]
 
 
@@ -62,6 +66,45 @@ def test_every_command_of_the_guides_is_taken(document: Path) -> None:
         used = [word for word in words[1:] if word.startswith("--")]
         assert set(used) <= known, words
         assert len(words) == 1 or command.make_parser(context)
+
+
+def test_an_auditor_with_an_archive_and_the_secrets_alone_is_led_through(tmp_path: Path) -> None:
+    """The commands of "Prove it" but Stripe's, of which there is a session, on a folder."""
+    section = sessions.DOCUMENT.read_text().partition("\n## Prove it\n")[2]
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
+    verify, sent_by_api, reconcile, money = (re.sub(r"^ +", "", b, flags=re.M) for b in blocks)
+    assert reconcile == "flask archive reconcile\n"
+    month.archive(tmp_path / "archive", month.deliveries())
+    (tmp_path / "secrets.txt").write_text("whsec_retired\nwhsec_month\n")
+    environment = {
+        "PATH": f"{PROJECT / '.venv/bin'}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "PYTHON_DOTENV_DISABLED": "1",
+        "ARCHIVE_DIR": str(tmp_path / "archive"),
+    }
+
+    def told(script: str) -> str:
+        # the folder stands in for the bucket
+        script = re.sub(r"^export .*\n", "", script).replace(
+            "secrets.txt", f"{tmp_path}/secrets.txt"
+        )
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    found = dict(re.findall(r"^(\S.*?)  +(\d+)$", told(verify), re.MULTILINE))
+    assert found["genuine, by secrets.txt, line 2"] == found["records"]
+    assert "id" in told(sent_by_api)
+    assert "INTERVAL '400' DAY" in told(money.partition(" | ")[0])
+    days = set(re.findall(r"^\d{4}-\d\d-\d\d", told(money), re.MULTILINE))
+    assert len(days) >= 30
 
 
 def test_the_table_of_scale_has_every_tool() -> None:

@@ -65,6 +65,20 @@ def faults() -> set[str]:
     return set(re.findall(r"\w+Exception", tried)) | {"InvalidSignatureException"}
 
 
+def test_what_the_tools_report_is_what_they_say() -> None:
+    code = "\n".join(path.read_text() for path in (PROJECT / "archive_tools").rglob("*.py"))
+    told = [what for row in rows(OPERATIONS, "Verify reports something") for what in quoted(row[0])]
+    assert len(told) >= 9
+    for what in told:
+        for part in what.split("…"):
+            assert part.strip().removeprefix("s after ") in code, what
+    for words in ("Missing: ", "Archived, and unknown to Stripe: ", "cannot be read"):
+        assert words in code
+    section = OPERATIONS.read_text().split("## Reconcile reports something")[1]
+    for words in ("**Missing.**", "**Archived, and unknown to Stripe.**", "cannot be read"):
+        assert words in section
+
+
 def test_the_alarms_ring_when_the_table_says(request: pytest.FixtureRequest) -> None:
     parameters, _ = CHOICES["defaults"]
     world = cloudformation.world(cloudformation.TEMPLATE.read_text(), **parameters, SilenceHours=6)

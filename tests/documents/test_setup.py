@@ -1,5 +1,7 @@
 """FIREHOSE_SETUP.md and SCALING.md, carried out and computed."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -100,6 +102,31 @@ def test_the_quick_start_of_terraform_and_its_undo_work(tmp_path: Path) -> None:
     ended = shell(destroy)
     assert "Destroy complete!" in ended.stdout
     assert "aws_s3_bucket" not in ended.stdout
+
+
+def test_the_policies_of_readers_are_made_of_ones_own_names(tmp_path: Path) -> None:
+    section = SETUP.read_text().split("## Who may read\n")[1].split("\n## ")[0]
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    stand_in = tmp_path / "aws"
+    stand_in.write_text(
+        '#!/bin/sh\ncase "$1" in sts) echo 210987654321 ;; iam) printf "%s" "$6" > "$4" ;; esac\n'
+    )
+    stand_in.chmod(0o755)
+    # the values are a reader's own
+    block = block.replace("us-east-1 BUCKET=your-company", "eu-west-1 BUCKET=acme")
+    (tmp_path / "deploy").symlink_to(PROJECT / "deploy")
+    subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True,
+        timeout=20,
+    )
+    for name in ("read", "athena"):
+        text = (tmp_path / f"stripe-archive-{name}").read_text()
+        assert json.loads(text)["Statement"]
+        assert not re.search("123456789012|us-east-1|your-company", text)
+        assert "acme-stripe-webhooks" in text
 
 
 def test_the_tables_of_scaling_are_computed() -> None:

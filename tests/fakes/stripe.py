@@ -18,6 +18,15 @@ from webhook_app.record import Record, webhook_record
 
 KEY = "rk_test_reader"
 
+#: The service's, which receives all types.
+ENDPOINT: dict[str, Any] = {
+    "id": "we_1",
+    "url": "https://example.com/webhook/stripe",
+    "enabled_events": ["*"],
+    "status": "enabled",
+    "application": None,
+}
+
 #: What a fault answers; `reset`, `truncated` and `hang` do something else.
 FAULTS: dict[str, tuple[int, dict[str, str]]] = {
     "429": (429, {}),
@@ -31,6 +40,8 @@ FAULTS: dict[str, tuple[int, dict[str, str]]] = {
     "403": (403, {}),
     "400": (400, {}),
     "html": (200, {}),
+    "endless": (200, {}),
+    "no_end": (200, {}),
 }
 
 
@@ -238,6 +249,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault == "html":
             self._answer(200, b"<html>a proxy's page</html>")
+        elif fault == "endless":
+            self._answer(200, _list("/v1/events", b"", True))
+        elif fault == "no_end":
+            self._answer(200, b'{"data": []}')
         else:
             status, headers = FAULTS[fault]
             # what Stripe says quotes what it was asked

@@ -16,6 +16,7 @@ from archive_tools.places import FolderPlace
 from archive_tools.replaying import payloads
 from archive_tools.replaying.crew import Crew
 from archive_tools.replaying.delivery import Outcome, wait_s
+from archive_tools.replaying.destination import destination
 from archive_tools.replaying.payloads import Payloads
 from archive_tools.replaying.plan import Plan, Planned
 from archive_tools.replaying.planning import plan_of
@@ -40,6 +41,7 @@ EVENT = Planned(0, "key", 1, "evt_1", "t")
         ("soon", 0),
         ("٣", 0),
         ("Mon, 23 Nov 2020 09:00:00 GMT", 0),
+        ("Mon, 23 Nov 99999999999 09:00:00 GMT", 0),
     ],
 )
 def test_retry_after_is_read_and_bounded(header: str | None, seconds: float) -> None:
@@ -146,6 +148,19 @@ def test_a_rate_is_kept_also_after_a_pause() -> None:
         list(crew.results(jobs(), 50))
     # each is asked for when the one before it is begun: 4 pauses of 20 ms, and some slack
     assert asked[-1] - asked[3] > 0.06
+
+
+def test_a_rate_can_be_as_small_as_it_likes() -> None:
+    with Crew([lambda job: job], threading.Event()) as crew:
+        results = crew.results(range(9), 1e-300)
+        assert next(results) == 0
+
+
+def test_what_is_in_the_query_of_an_address_is_compared_and_not_told() -> None:
+    to, other = (destination(f"https://there/hook?token={secret}") for secret in ("one", "two"))
+    assert str(to) == str(other) == "https://there:443/hook"
+    assert to.query_digest != other.query_digest
+    assert "one" not in to.query_digest
 
 
 def test_few_objects_are_kept_and_neighbours_are_read_once(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archive_tools.replaying import tally
-from tests.archive_tools.conftest import ARRIVED, store
+from tests.archive_tools.conftest import ARRIVED, Run, store
 from tests.archive_tools.replay.conftest import (
     Replay,
     line_of,
@@ -214,3 +214,17 @@ def test_a_bookmark_is_for_its_owner_alone_and_stays_small(
     assert state.stat().st_mode & 0o777 == 0o600
     # 30, and the two that were on their way
     assert len(json.loads(state.read_text())["left"]) <= 32
+
+
+def test_a_bookmark_holds_no_token_of_the_address_but_is_of_that_address_alone(
+    folder: Path, run: Run, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store_events(folder, 3)
+    receiver.answers = {"evt_1": 400}
+    begun = run("replay", f"{receiver.url}?token=very-secret", REPLAY_SECRET=SECRET)
+    assert begun.exit_code == 1
+    assert "very-secret" not in Path("stripe-replay.json").read_text()
+    other = run("replay", f"{receiver.url}?token=another", REPLAY_SECRET=SECRET)
+    assert other.exit_code == 2
+    assert "with another query" in other.output

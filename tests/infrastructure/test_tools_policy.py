@@ -1,0 +1,224 @@
+"""The policies of deploy/iam against the calls that the archive's tools really make.
+
+moto grants everything, so every call is held against the policies here, and refused as IAM would.
+"""
+
+import fnmatch
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
+from moto import mock_aws
+
+from archive_tools import places
+from archive_tools.cli import archive
+from archive_tools.querying import athena_engine
+from demo import stripe
+from demo.service import PROJECT
+from webhook_app import firehose
+from webhook_app.local import LocalArchive
+from webhook_app.record import webhook_record
+from webhook_app.sender import sign
+from webhook_app.settings import ToolSettings
+
+from .checks import permissions
+from .normal import ACCOUNT, PARTITION, REGION, World
+
+BUCKET, STREAM, SECRET = "your-company-stripe-webhooks", "stripe-webhook-stream", "whsec_test"
+
+Allowed = set[tuple[str, str]]
+
+
+def policy(name: str) -> Allowed:
+    text = (PROJECT / f"deploy/iam/{name}.json").read_text()
+    return permissions(json.loads(text)["Statement"])
+
+
+def asked(service: str, operation: str, parameters: dict[str, Any]) -> tuple[str, str]:
+    """The action and the resource that IAM would be asked about."""
+    if service == "firehose":
+        name = f"deliverystream/{parameters['DeliveryStreamName']}"
+        return f"firehose:{operation}", f"arn:{PARTITION}:firehose:{REGION}:{ACCOUNT}:{name}"
+    if service == "athena":
+        workgroup = f"workgroup/{parameters.get('WorkGroup', 'stripe_analytics')}"
+        return f"athena:{operation}", f"arn:{PARTITION}:athena:{REGION}:{ACCOUNT}:{workgroup}"
+    bucket = f"arn:{PARTITION}:s3:::{parameters['Bucket']}"
+    if operation == "ListObjectsV2":
+        return "s3:ListBucket", bucket
+    return f"s3:{operation}", f"{bucket}/{parameters['Key']}"
+
+
+class Guard:
+    """Lets a call pass that a policy allows, and remembers which permission it was."""
+
+    def __init__(self) -> None:
+        self.allowed: Allowed = set()
+        self.used: Allowed = set()
+        self.refused: set[str] = set()
+
+    def check(self, service: str, operation: str, parameters: dict[str, Any]) -> None:
+        action, resource = asked(service, operation, parameters)
+        fitting = {
+            (allowed, pattern)
+            for allowed, pattern in self.allowed
+            if allowed == action and fnmatch.fnmatchcase(resource, pattern)
+        }
+        if not fitting:
+            self.refused.add(action)
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, operation)
+        self.used |= fitting
+
+
+@pytest.fixture
+def guard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Guard]:
+    """A bucket with an event of now, its stream, and Stripe with that event and one more."""
+    variables = {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": REGION,
+        "ARCHIVE_BUCKET": BUCKET,
+        "FIREHOSE_DELIVERY_STREAM_NAME": STREAM,
+        "ARCHIVE_DIR": "",
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "STRIPE_API_KEY": "rk_live_test",
+        "REPLAY_SECRET": "whsec_replay",
+        "PYTHON_DOTENV_DISABLED": "1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    caches = (places.s3_client, firehose.firehose_client, firehose.s3_client, firehose._session)
+    for cached in caches:
+        cached.cache_clear()
+    found = Guard()
+    send = BaseClient._make_api_call  # type: ignore[attr-defined] # botocore's one way out
+
+    def guarded(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        found.check(client.meta.service_model.signing_name, operation, parameters)
+        return send(client, operation, parameters)
+
+    with mock_aws(), stripe.serving(stripe.Stripe(events())) as address:
+        monkeypatch.setenv("STRIPE_API_BASE", address)
+        fill(tmp_path / "archive")
+        monkeypatch.setattr(BaseClient, "_make_api_call", guarded)
+        yield found
+    for cached in caches:
+        cached.cache_clear()
+
+
+def body(event_id: str) -> bytes:
+    created = int(time.time()) - 3600
+    event = {"id": event_id, "object": "event", "type": "charge.succeeded", "created": created}
+    return json.dumps({**event, "livemode": True, "pending_webhooks": 0}).encode()
+
+
+def events() -> Iterator[stripe.Event]:
+    for event_id in ("evt_there", "evt_missing"):
+        created = json.loads(body(event_id))["created"]
+        yield stripe.Event(event_id, "charge.succeeded", created, body(event_id))
+
+
+def fill(folder: Path) -> None:
+    """Make the bucket, with what the service would have put there, and what the tools ask."""
+    text = body("evt_there")
+    LocalArchive(folder).put(webhook_record(text, sign(text, SECRET), datetime.now(UTC)))
+    s3 = boto3.client("s3", REGION)
+    s3.create_bucket(Bucket=BUCKET)
+    for path in folder.rglob("*.json.gz"):
+        s3.upload_file(str(path), BUCKET, path.relative_to(folder).as_posix())
+    boto3.client("firehose", REGION).create_delivery_stream(
+        DeliveryStreamName=STREAM,
+        ExtendedS3DestinationConfiguration={
+            "RoleARN": f"arn:{PARTITION}:iam::{ACCOUNT}:role/firehose",
+            "BucketARN": f"arn:{PARTITION}:s3:::{BUCKET}",
+        },
+    )
+    boto3.client("athena", REGION).create_work_group(
+        Name="stripe_analytics",
+        Configuration={"ResultConfiguration": {"OutputLocation": f"s3://{BUCKET}/results/"}},
+    )
+
+
+def run(*words: str) -> str:
+    done = CliRunner().invoke(archive, words, env=dict(os.environ))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+READERS: dict[str, tuple[str, ...]] = {
+    "verify": ("verify",),
+    "query": ("query", "arrivals", "--engine", "duckdb"),
+    "export": ("export", "--output", "export"),
+    "report": ("report", "--engine", "duckdb", "--output", "report.html"),
+    "backfill": ("backfill", "--dry-run"),
+    "replay": ("replay", "http://localhost:9/hook", "--dry-run"),
+}
+
+
+@pytest.mark.parametrize("words", READERS.values(), ids=READERS)
+def test_who_may_read_may_run_every_tool_that_only_reads(
+    guard: Guard, words: tuple[str, ...]
+) -> None:
+    guard.allowed = policy("read")
+    run(*words)
+    assert guard.refused == set()
+    assert guard.used == guard.allowed
+
+
+def test_to_reconcile_is_to_read(guard: Guard) -> None:
+    guard.allowed = policy("read")
+    done = CliRunner().invoke(archive, ["reconcile"], env=dict(os.environ))
+    assert done.exit_code == 1
+    assert "evt_missing" in done.output
+    assert guard.refused == set()
+
+
+@pytest.mark.parametrize("words", [("reconcile", "--repair"), ("backfill",)], ids=lambda w: w[0])
+def test_the_policies_of_reader_and_service_together_repair(
+    guard: Guard, by_cloudformation: World, words: tuple[str, ...]
+) -> None:
+    told = by_cloudformation["environment"]
+    names = {told["ARCHIVE_BUCKET"]: BUCKET, told["FIREHOSE_DELIVERY_STREAM_NAME"]: STREAM}
+    guard.allowed = policy("read")
+    for action, resource in permissions(by_cloudformation["application_policy"]["statements"]):
+        for name, ours in names.items():
+            resource = resource.replace(name, ours)
+        guard.allowed.add((action, resource))
+    run(*words)
+    # a batch is tried first; without that right they go one by one
+    assert guard.refused == {"firehose:PutRecordBatch"}
+    assert "firehose:PutRecord" in {action for action, _ in guard.used}
+
+
+def test_a_query_in_athena_needs_what_the_policy_of_athena_gives(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard.allowed = policy("read") | policy("athena")
+    run("query", "SELECT 1 AS one", "--engine", "athena")
+    # one that is given up is stopped
+    monkeypatch.setattr(athena_engine.AthenaEngine, "_ended", interrupted)
+    place, settings = places.BucketPlace(BUCKET, REGION), ToolSettings(aws_region=REGION)
+    with athena_engine.open_athena(place, settings) as engine, pytest.raises(KeyboardInterrupt):
+        engine.run("SELECT 1 AS one")
+    assert guard.refused == set()
+    of_athena = {one for one in guard.allowed if one[0].startswith("athena:")}
+    assert of_athena <= guard.used
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_nothing_that_reads_can_write_or_delete() -> None:
+    assert {action for action, _ in policy("read")} == {"s3:ListBucket", "s3:GetObject"}
+    written = {resource for action, resource in policy("athena") if "Put" in action}
+    assert written == {f"arn:aws:s3:::{BUCKET}/athena-results/*"}
