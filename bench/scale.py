@@ -151,7 +151,7 @@ def run(events: int, scratch: Path) -> Iterator[Measured]:
 def table(results: Sequence[Measured]) -> str:
     """Return the results as a table, each tool with its two sizes in one row."""
     lines = [
-        "| tool | events | time | events/s | memory | with a tenth | |",
+        "| tool | events | time | of them a second | memory | time of a tenth | its memory |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for small, large in zip(results[::2], results[1::2], strict=True):

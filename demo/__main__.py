@@ -34,7 +34,12 @@ The archive is in .demo/archive, until the next demo. Put it to use (docs/ARCHIV
 Delete a file of it, and see it found, and put back, with a Stripe that is played here:
 
     .venv/bin/python -m demo.stripe .demo/stripe .venv/bin/flask archive reconcile
-    .venv/bin/python -m demo.stripe .demo/stripe .venv/bin/flask archive reconcile --repair"""
+    .venv/bin/python -m demo.stripe .demo/stripe .venv/bin/flask archive reconcile --repair
+
+A new archive gets what that Stripe still has:
+
+    mkdir .demo/new && export ARCHIVE_DIR=.demo/new
+    .venv/bin/python -m demo.stripe .demo/stripe .venv/bin/flask archive backfill"""
 
 _OURS = PROJECT / "demo/events"
 

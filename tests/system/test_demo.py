@@ -60,8 +60,16 @@ def test_each_command_works_on_the_archive_that_was_made(clone: Clone, command: 
     assert {"verify": "17", "replay": "17 events would be sent"}.get(command.split()[2], "") in seen
 
 
+def test_a_new_archive_gets_what_stripe_has(clone: Clone) -> None:
+    make, fill = LINES[8:]
+    done = clone.run(f"{make} && {fill}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # all but the thin one, which the Events API does not have
+    assert len(list(records(clone.folder / ".demo/new"))) == 16
+
+
 def test_a_deleted_delivery_is_found_and_put_back(clone: Clone) -> None:
-    find, repair = LINES[6:]
+    find, repair = LINES[6:8]
     assert clone.run(find).returncode == 0
     archive = clone.folder / ".demo/archive"
     stored = {path: gzip.decompress(path.read_bytes()) for path in archive.rglob("*.json.gz")}
