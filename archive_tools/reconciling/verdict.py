@@ -46,7 +46,15 @@ class Verdict:
     @property
     def status(self) -> int:
         """0 where nobody has to look at anything, else 1."""
-        return int(bool(self.left or self.compared.unknown or self.faults))
+        found = self.left or self.compared.unknown or self.faults
+        return int(bool(found or self._nothing_compared))
+
+    @property
+    def _nothing_compared(self) -> bool:
+        """Whether the key sees nothing of the archive, which is no reason to be calm."""
+        one = self.compared
+        seen = one.archived or one.missing or one.in_flight or one.on_the_way or one.not_subscribed
+        return not seen and bool(one.other_mode or one.connect)
 
     def lines(self) -> Iterator[str]:
         """Yield what people read."""
@@ -76,7 +84,11 @@ class Verdict:
     def _last_line(self) -> str:
         archived = self.compared.archived + len(self.repaired)
         expected = archived + len(self.left)
-        if not expected:
+        if self._nothing_compared:
+            hidden = self.compared.other_mode + self.compared.connect
+            events = count_text(hidden, "archived event")
+            parts = [f"Nothing was compared: STRIPE_API_KEY sees none of the {events}"]
+        elif not expected:
             parts = [f"Stripe has no events of {self.name} that should be in the archive by now"]
         elif self.left:
             parts = [f"{archived:,} of {expected:,} events of {self.name} are in the archive"]

@@ -13,7 +13,7 @@ from click.testing import Result
 
 from demo import month
 from tests.archive_tools.conftest import Run, store
-from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, delivered, event
+from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, Shelf, delivered, event
 from webhook_app.local import LocalArchive
 from webhook_app.record import webhook_record
 
@@ -331,6 +331,17 @@ def test_nothing_is_put_into_an_archive_of_the_other_mode(
     put(archive, stripe.shelf.events[0])
     assert reconcile(run, stripe, "--repair").exit_code == 0
     assert len(list(folder.rglob("*.gz"))) == 11
+
+
+def test_a_key_that_sees_nothing_of_the_archive_does_not_say_that_all_is_well(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    stripe.shelf = Shelf()
+    assert reconcile(run, stripe).exit_code == 0
+    put(archive, event(50, now - HOUR, livemode=True), event(51, now - HOUR, account="acct_1"))
+    result = reconcile(run, stripe)
+    assert result.exit_code == 1
+    assert "Nothing was compared: STRIPE_API_KEY sees none of the 2 archived" in result.stdout
 
 
 @pytest.mark.parametrize("endpoints", [[], [{**ENDPOINT, "url": "https://example.com/x"}]])
