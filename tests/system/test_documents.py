@@ -21,6 +21,7 @@ ELSEWHERE = {
     "make demo EVENTS=demo/events": ".ci/run, with another folder",
     "cd deploy/terraform && terraform init && terraform apply": "tests/documents/test_setup.py",
     "gunicorn --config gunicorn.conf.py wsgi:app": "every system test: the line of the Procfile",
+    "flask archive reconcile --last 3 --repair": "tests/deployment/test_daily_job.py",
     "stripe listen --forward-to localhost:3001/webhook/stripe": "nothing: it needs an account",
 }
 
