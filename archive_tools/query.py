@@ -18,7 +18,7 @@ from .places import Place
 from .querying import athena_engine, results
 from .querying.engine import Engine, Result, open_engine, suited
 from .querying.explanation import as_text, facts
-from .querying.library import filled, questions, sql_of
+from .querying.saved_queries import filled, questions, sql_of
 from .reading import Fault
 
 _DAY = click.DateTime(["%Y-%m-%d"])

@@ -12,7 +12,7 @@ import click
 from archive_tools.places import FolderPlace
 from archive_tools.querying.duckdb_engine import open_duckdb
 from archive_tools.querying.engine import Result
-from archive_tools.querying.library import filled
+from archive_tools.querying.saved_queries import filled
 from demo import month
 from demo.service import PROJECT
 
