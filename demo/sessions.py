@@ -13,10 +13,9 @@ import re
 import shlex
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from unittest import mock
 
@@ -27,7 +26,7 @@ from archive_tools import backfill, days, reconcile
 from archive_tools.cli import archive
 from archive_tools.querying import duckdb_engine
 from demo import month, stripe
-from demo.service import PROJECT
+from demo.service import PROJECT, listening
 
 DOCUMENT = PROJECT / "docs/ARCHIVE_TOOLS.md"
 
@@ -173,16 +172,8 @@ def _receiving() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as address:
+        yield address
 
 
 @click.command()
