@@ -15,7 +15,7 @@ run: $(BIN)/.run .env ## start the service on a local archive, on this machine o
 	@echo
 	@echo "  The service starts on http://localhost:$(PORT); Ctrl-C stops it. In another terminal, try"
 	@echo
-	@echo "      .venv/bin/flask send-event demo/events/invoice.paid.json"
+	@echo "      .venv/bin/flask send-event examples/events/invoice.paid.json"
 	@echo "      curl http://localhost:$(PORT)/health"
 	@echo
 	@echo "  Events go to the folder 'archive'. With Stripe's CLI, real ones do:"
@@ -27,7 +27,7 @@ run: $(BIN)/.run .env ## start the service on a local archive, on this machine o
 	@PORT=$(PORT) GUNICORN_CMD_ARGS="--bind 127.0.0.1:$(PORT)" exec sh -c "exec $$(sed -n 's/^web: //p' Procfile)"
 
 demo: $(BIN)/.dev ## send events through the service and query the archive [EVENTS=folder]
-	@python -m demo $(if $(EVENTS),--events "$(EVENTS)")
+	@python -m examples $(if $(EVENTS),--events "$(EVENTS)")
 
 test: $(BIN)/.dev ## lint, types and all tests
 	ruff check .
@@ -37,19 +37,19 @@ test: $(BIN)/.dev ## lint, types and all tests
 	pytest -n 4 --dist loadfile
 
 faults: $(BIN)/.dev ## every fault of the archive and of processes against the service [SECONDS=5]
-	python -m bench.faults $(if $(SECONDS),--seconds $(SECONDS) --outage-seconds $(SECONDS))
+	python -m tests.bench.faults $(if $(SECONDS),--seconds $(SECONDS) --outage-seconds $(SECONDS))
 
 strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service [SECONDS=60]
-	python -m bench.strangers $(if $(SECONDS),--seconds $(SECONDS))
+	python -m tests.bench.strangers $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: $(BIN)/.dev ## CPU, latency, throughput and memory of the service, in tables and pictures [SECONDS=3]
-	python -m bench.performance $(if $(SECONDS),--seconds $(SECONDS))
+	python -m tests.bench.performance $(if $(SECONDS),--seconds $(SECONDS))
 	pytest tests/benchmarks/test_stages.py --benchmark-enable --benchmark-timer=time.process_time \
 		--benchmark-max-time=0.3 --benchmark-group-by=param:stage_of --benchmark-sort=min \
 		--benchmark-columns=min,median,rounds --quiet
 
 scale: $(BIN)/.dev ## what the archive's tools take on a large archive [EVENTS=1000000]
-	python -m bench.scale $(if $(EVENTS),--events $(EVENTS))
+	python -m tests.bench.scale $(if $(EVENTS),--events $(EVENTS))
 
 template: $(BIN)/.dev ## write the queries of deploy/athena into the CloudFormation template
 	python -m deploy.template
@@ -57,12 +57,12 @@ template: $(BIN)/.dev ## write the queries of deploy/athena into the CloudFormat
 tools: $(BIN)/.tools ## install what `flask archive` needs, and the script stripe-archive
 
 audit: $(BIN)/.dev ## known vulnerabilities of what the service runs on; asks a public database
-	pip-audit --strict --disable-pip --require-hashes --requirement requirements-tools.txt
+	pip-audit --strict --disable-pip --require-hashes --requirement requirements/tools.txt
 
 lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hashes
-	$(LOCK) requirements.in -o requirements.txt
-	$(LOCK) requirements.in requirements-tools.in -c requirements.txt -o requirements-tools.txt
-	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	$(LOCK) requirements/service.in -o requirements.txt
+	$(LOCK) requirements/service.in requirements/tools.in -c requirements.txt -o requirements/tools.txt
+	$(LOCK) requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove the environment and what runs and tests left behind; an archive stays
 	rm -rf .venv .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -84,13 +84,13 @@ $(BIN)/.run: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	@touch $@
 
-$(BIN)/.dev: requirements-dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+$(BIN)/.dev: requirements/dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	$(INSTALL_SCRIPT)
 	@touch $@ $(BIN)/.run $(BIN)/.tools
 
-$(BIN)/.tools: requirements-tools.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-tools.txt
+$(BIN)/.tools: requirements/tools.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/tools.txt
 	$(INSTALL_SCRIPT)
 	@touch $@ $(BIN)/.run
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from webhook_app.capacity import memory_limit_bytes, worker_count
-from webhook_app.logs import configuration
+from webhook_app.monitoring.logs import configuration
+from webhook_app.serving.capacity import memory_limit_bytes, worker_count
+from webhook_app.serving.prewarm import warm
 from webhook_app.settings import Settings, SettingsError
-from webhook_app.warm import warm
 
 try:
     _settings = Settings.from_environ()
@@ -24,11 +24,11 @@ bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.workers or worker_count(memory_limit_bytes())
 threads = _settings.threads
 if threads > 1:
-    worker_class = "webhook_app.gunicorn_workers.JsonThreadWorker"
+    worker_class = "webhook_app.serving.gunicorn_workers.JsonThreadWorker"
 elif hasattr(select, "EPOLLEXCLUSIVE"):
-    worker_class = "webhook_app.sync_worker.PatientSyncWorker"
+    worker_class = "webhook_app.serving.worker.PatientSyncWorker"
 else:
-    worker_class = "webhook_app.gunicorn_workers.JsonSyncWorker"
+    worker_class = "webhook_app.serving.gunicorn_workers.JsonSyncWorker"
 # one copy of the code and of the AWS clients, shared by all workers: 7 MB each instead of 45
 preload_app = True
 

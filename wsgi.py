@@ -4,7 +4,9 @@ import sys
 
 from flask import Flask
 
-from webhook_app import commands, create_app, logs
+from webhook_app import create_app
+from webhook_app.cli import commands
+from webhook_app.monitoring import logs
 from webhook_app.settings import Settings, SettingsError
 
 

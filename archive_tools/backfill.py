@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from webhook_app.record import Record, events_api_record
+from webhook_app.events.record import Record, events_api_record
 from webhook_app.settings import ToolSettings
 
 from .cli import archive_option, json_option

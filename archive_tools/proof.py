@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
-from webhook_app.record import Record, webhook_record
-from webhook_app.signature import signed_at, signer
+from webhook_app.events.record import Record, webhook_record
+from webhook_app.events.signature import signed_at, signer
 
 _COLUMNS = ("id", "type", "object", "api_version", "account", "created", "livemode")
 _RECEIVED_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from webhook_app.record import events_api_record
+from webhook_app.events.record import events_api_record
 from webhook_app.settings import ToolSettings
 
 from .cli import archive_option, json_option

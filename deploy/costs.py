@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from webhook_app.record import webhook_record
+from webhook_app.events.record import webhook_record
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -146,7 +146,7 @@ class Bill:
 
 @dataclass(frozen=True)
 class RecordShape:
-    """How records follow from events: measured on demo/events with the service's own `Record`."""
+    """How records follow from events, measured on examples/events with the service's `Record`."""
 
     spread: tuple[float, ...]
     """Each event's size as a part of their mean: rounding up hits small and large alike."""
@@ -163,7 +163,7 @@ class RecordShape:
 @cache
 def record_shape() -> RecordShape:
     """Return the shape of records, measured now."""
-    events = [path.read_bytes() for path in sorted((PROJECT / "demo/events").glob("*.json"))]
+    events = [path.read_bytes() for path in sorted((PROJECT / "examples/events").glob("*.json"))]
     payloads = [len(json.dumps(event.decode(), ensure_ascii=False).encode()) for event in events]
     signature = f"t=1795000000,v1={'0' * 64}"
     moment = datetime(2026, 11, 23, tzinfo=UTC)

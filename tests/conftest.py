@@ -10,9 +10,9 @@ from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 
 from webhook_app import create_app
-from webhook_app.archive import ArchiveError
-from webhook_app.record import Record
+from webhook_app.events.record import Record
 from webhook_app.settings import Settings
+from webhook_app.storage.archive import ArchiveError
 
 # the linters are beside the Python that runs the tests, also where nobody has put that on PATH
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -2,12 +2,13 @@
 
 from flask import Flask
 
-from . import commands, errors, health, webhook
-from .archive import Archive
-from .counters import Counters
-from .firehose import FirehoseArchive
-from .local import LocalArchive
+from .cli import commands
+from .monitoring.counters import Counters
 from .settings import Settings
+from .storage.archive import Archive
+from .storage.firehose import FirehoseArchive
+from .storage.local import LocalArchive
+from .web import errors, health, webhook
 
 
 def create_app(settings: Settings | None = None, archive: Archive | None = None) -> Flask:
@@ -34,7 +35,7 @@ def create_app(settings: Settings | None = None, archive: Archive | None = None)
     app.register_blueprint(webhook.bp)
     if counters:
         # imported here: where nobody can ask, Prometheus's client is not even loaded
-        from .metrics import bp
+        from .monitoring.metrics import bp
 
         app.register_blueprint(bp)
     app.register_error_handler(Exception, errors.from_exception)

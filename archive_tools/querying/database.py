@@ -21,7 +21,7 @@ try:
 except ModuleNotFoundError as missing:
     raise ToolError(
         f"{missing.name} is not installed",
-        "`make tools`, or `pip install --require-hashes -r requirements-tools.txt`",
+        "`make tools`, or `pip install --require-hashes -r requirements/tools.txt`",
     ) from missing
 
 #: The errors that come from the words of a query, and not from what it reads.

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from webhook_app.record import Record
+from webhook_app.events.record import Record
 
 from ..output import progress
 from ..parallel import batches, over_cores

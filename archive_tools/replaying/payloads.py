@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 import msgspec
 
-from webhook_app.record import Record
+from webhook_app.events.record import Record
 
 from ..places import Place
 from ..reading import DamageError, lines

@@ -12,7 +12,7 @@ from functools import partial
 
 import msgspec
 
-from webhook_app.record import Record
+from webhook_app.events.record import Record
 
 from ..days import Days
 from ..errors import ToolError

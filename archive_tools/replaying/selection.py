@@ -6,7 +6,7 @@ Judges the columns of one record; knows nothing of objects, of places and of wha
 from dataclasses import dataclass
 from datetime import datetime
 
-from webhook_app.record import Record
+from webhook_app.events.record import Record
 
 from ..days import Days
 

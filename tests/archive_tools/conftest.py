@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from stripe import WebhookSignature
 
 from archive_tools.cli import archive
-from webhook_app.record import Record, webhook_record
+from webhook_app.events.record import Record, webhook_record
 
 SECRET = "whsec_first"
 OTHER_SECRET = "whsec_second"

@@ -15,12 +15,12 @@ import pytest
 from click.testing import Result
 
 from archive_tools.reconciling.backfill_state import State
-from demo.service import PROJECT
 from tests.archive_tools.conftest import Run
 from tests.fakes.stream import FakeStream
 from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, Shelf, delivered, event
-from webhook_app.firehose import firehose_client
-from webhook_app.local import LocalArchive
+from tests.support.service import PROJECT
+from webhook_app.storage.firehose import firehose_client
+from webhook_app.storage.local import LocalArchive
 
 HOUR = 3600
 STATE = "stripe-backfill.json"

@@ -26,10 +26,10 @@ from archive_tools.reconciling.batch import (
     open_writer,
 )
 from archive_tools.reconciling.on_the_way import BUFFER_S, OnTheWay
-from webhook_app import firehose
-from webhook_app.local import LocalArchive
-from webhook_app.record import Record, events_api_record
+from webhook_app.events.record import Record, events_api_record
 from webhook_app.settings import ToolSettings
+from webhook_app.storage import firehose
+from webhook_app.storage.local import LocalArchive
 
 BUCKET = "my-webhooks"
 REGION: Literal["eu-west-1"] = "eu-west-1"

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from archive_tools import verify
 from archive_tools.cli import COMMANDS, archive
-from demo.service import PROJECT
 from tests.archive_tools.conftest import Run, signed_record, store
+from tests.support.service import PROJECT
 
 
 def environment(**variables: str) -> dict[str, str]:

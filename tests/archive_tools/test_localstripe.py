@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from demo.service import free_port, running, wait_for_port
 from tests.archive_tools.conftest import Run
-from tests.needs import needed
+from tests.support.needs import needed
+from tests.support.service import free_port, running, wait_for_port
 
 KEY = "sk_test_localstripe"
 SECRET = "whsec_localstripe"

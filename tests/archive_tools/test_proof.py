@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from archive_tools.proof import BrokenError, Proof, proof
 from tests.archive_tools.conftest import ARRIVED, OTHER_SECRET, SECRET, signed_record
-from webhook_app.record import Record, events_api_record, webhook_record
+from webhook_app.events.record import Record, events_api_record, webhook_record
 
 DAY = ARRIVED.date()
 BODY = (

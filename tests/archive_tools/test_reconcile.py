@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from demo import month
+from examples import month
 from tests.archive_tools.conftest import Run, store
 from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, Shelf, delivered, event
-from webhook_app.local import LocalArchive
-from webhook_app.record import webhook_record
+from webhook_app.events.record import webhook_record
+from webhook_app.storage.local import LocalArchive
 
 HOUR = 3600
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from archive_tools.cli import archive
 from tests.fakes.stripe import ENDPOINT, FakeStripe, delivered, event
-from webhook_app.local import LocalArchive
+from webhook_app.storage.local import LocalArchive
 
 HOUR = 3600
 

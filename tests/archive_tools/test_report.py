@@ -15,7 +15,7 @@ from moto import mock_aws
 from archive_tools import report
 from archive_tools.days import Days
 from archive_tools.reporting.queries import day_queries
-from webhook_app.record import events_api_record
+from webhook_app.events.record import events_api_record
 from webhook_app.version import __version__
 
 from .conftest import Run, signed_record, store

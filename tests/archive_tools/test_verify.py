@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from archive_tools import parallel, places, verify
 from archive_tools.days import Days
-from demo import month
+from examples import month
 from tests.archive_tools.conftest import (
     ARRIVED,
     DAY_KEY,
@@ -21,7 +21,7 @@ from tests.archive_tools.conftest import (
     signed_record,
     store,
 )
-from webhook_app.record import events_api_record
+from webhook_app.events.record import events_api_record
 
 BODY = b'{"id": "evt_1", "type": "t", "object": "event"}'
 

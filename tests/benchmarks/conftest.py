@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from bench.deliveries import SECRET
-from bench.stages import NoArchive, work
-from bench.stand_in import stand_in
-from webhook_app import create_app, firehose
-from webhook_app.firehose import FirehoseArchive
+from tests.bench.deliveries import SECRET
+from tests.bench.stages import NoArchive, work
+from tests.bench.stand_in import stand_in
+from webhook_app import create_app
 from webhook_app.settings import Settings
+from webhook_app.storage import firehose
+from webhook_app.storage.firehose import FirehoseArchive
 
 SIZES = (1_500, 5_000, 25_000, 250_000)
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from bench.deliveries import SECRET, event_body, request
-from webhook_app.signature import refusal
+from tests.bench.deliveries import SECRET, event_body, request
+from webhook_app.events.signature import refusal
 
 from .conftest import SIZES
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bench.stages import cpu_us
+from tests.bench.stages import cpu_us
 
 from .conftest import Stage, StageOf
 

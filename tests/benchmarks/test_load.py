@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bench.deliveries import event_body, request
-from bench.load import Load, closed_loop, open_loop
-from demo.service import free_port
+from tests.bench.deliveries import event_body, request
+from tests.bench.load import Load, closed_loop, open_loop
+from tests.support.service import free_port
 
 REQUESTS = [request(event_body(number)) for number in range(3)]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench import performance
-from bench.performance import DOCUMENT, PUBLISHED, RESULTS, digest, main
-from bench.pictures import PICTURES
-from bench.results import Memory, Results, read
-from bench.scenarios import memory_line
-from bench.sizing import PLACES, Place, Rate, rate
-from bench.tables import renewed, table
-from webhook_app.capacity import worker_count
+from tests.bench import performance
+from tests.bench.performance import DOCUMENT, PUBLISHED, RESULTS, digest, main
+from tests.bench.pictures import PICTURES
+from tests.bench.results import Memory, Results, read
+from tests.bench.scenarios import memory_line
+from tests.bench.sizing import PLACES, Place, Rate, rate
+from tests.bench.tables import renewed, table
+from webhook_app.serving.capacity import worker_count
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def published() -> Results:
 
 def test_the_document_holds_what_its_results_say(published: Results) -> None:
     text = DOCUMENT.read_text()
-    assert renewed(text, published) == text, "run `python -m bench.performance --document`"
+    assert renewed(text, published) == text, "run `python -m tests.bench.performance --document`"
     with pytest.raises(ValueError, match="not enough values"):
         renewed(text.replace("<!-- /places -->", ""), published)
 

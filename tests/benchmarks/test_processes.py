@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import cpu, family, pss_mb
-from bench.stand_in import stand_in
-from demo.service import PROJECT
+from tests.bench.processes import cpu, family, pss_mb
+from tests.bench.stand_in import stand_in
+from tests.support.service import PROJECT
 
 
 def started(code: str) -> "subprocess.Popen[bytes]":
@@ -93,7 +93,7 @@ def test_the_stand_in_ends_with_whoever_started_it() -> None:
     process = started(
         """
         import time
-        from bench.stand_in import stand_in
+        from tests.bench.stand_in import stand_in
 
         with stand_in():
             print(flush=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import scenarios, stages
-from bench.performance import RESULTS, kept
-from bench.pictures import PICTURES
-from bench.results import Results, read
-from bench.tables import TABLES
+from tests.bench import scenarios, stages
+from tests.bench.performance import RESULTS, kept
+from tests.bench.pictures import PICTURES
+from tests.bench.results import Results, read
+from tests.bench.tables import TABLES
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from demo import month
-from tests.needs import needed
+from examples import month
+from tests.support.needs import needed
 
 from .window import CHROMIUM, Window, browser, month_report, window
 

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from demo import month
-from demo.service import PROJECT
+from examples import month
+from tests.support.service import PROJECT
 
 from .window import browser, month_report, window
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from demo.month import Delivery
+from examples.month import Delivery
 from tests.browser.conftest import Open
 from tests.browser.window import Window
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from archive_tools.cli import archive
-from demo import month
+from examples import month
 
 CHROMIUM = Path("/usr/bin/chromium")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import environment, procfile_command, running
 from tests.deployment import targets
-from tests.system.stripe_side import SECRET, deliver
-from webhook_app.capacity import worker_count
+from tests.support.service import environment, procfile_command, running
+from tests.support.stripe_client import SECRET, deliver
+from webhook_app.serving.capacity import worker_count
 from webhook_app.settings import Settings
 
 #: What a target sets that is none of the service's own, and who reads it.

@@ -18,7 +18,7 @@ from tests.deployment import targets
 from tests.deployment.targets import DEPLOY
 from tests.deployment.test_documents import TEXT, call_of, daily_calls, option
 from tests.deployment.test_formats import refused_by_ecs
-from tests.needs import needed
+from tests.support.needs import needed
 
 __all__ = ["daily_calls"]
 

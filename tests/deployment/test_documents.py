@@ -16,8 +16,8 @@ from tests.deployment import targets
 from tests.deployment.targets import ROOT
 from tests.deployment.test_formats import refused_by_ecs
 from tests.deployment.test_nginx import behind_nginx
-from tests.needs import needed
-from webhook_app.capacity import worker_count
+from tests.support.needs import needed
+from webhook_app.serving.capacity import worker_count
 
 TEXT = (ROOT / "docs/DEPLOYMENT.md").read_text()
 SERVICE = TEXT.partition("\n## The daily job\n")[0]

@@ -18,7 +18,7 @@ from botocore.model import ListShape, Shape, StringShape, StructureShape
 from botocore.validate import ParamValidator
 
 from tests.deployment import targets
-from tests.needs import needed
+from tests.support.needs import needed
 
 SCHEMAS = Path(__file__).parent / "schemas"
 

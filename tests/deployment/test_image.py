@@ -21,12 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import free_port, wait_for_port
 from tests.deployment import targets
 from tests.deployment.targets import ROOT
-from tests.needs import needed
+from tests.support.needs import needed
+from tests.support.service import free_port, wait_for_port
+from tests.support.stripe_client import SECRET, deliver, get
 from tests.system.conftest import payloads
-from tests.system.stripe_side import SECRET, deliver, get
 
 IMAGE_FILES = {"wsgi.py", "gunicorn.conf.py"}
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from demo.service import Service, free_port, running, wait_for_port
 from tests.deployment import targets
-from tests.needs import needed
-from tests.system.stripe_side import SECRET, deliver, get, signature
+from tests.support.needs import needed
+from tests.support.service import Service, free_port, running, wait_for_port
+from tests.support.stripe_client import SECRET, deliver, get, signature
 
 MONITORING = targets.DEPLOY / "monitoring"
 ALERTS = MONITORING / "alerts.yml"

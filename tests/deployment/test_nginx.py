@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from demo.service import Service, free_port, running, wait_for_port
 from tests.deployment import targets
-from tests.needs import needed
+from tests.support.needs import needed
+from tests.support.service import Service, free_port, running, wait_for_port
+from tests.support.stripe_client import SECRET, head, signature
 from tests.system.conftest import deliveries, payloads
-from tests.system.stripe_side import SECRET, head, signature
 
 HOST = "webhooks.example.com"
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from archive_tools.cli import COMMANDS, archive
-from bench import scale
-from demo import month, sessions
-from demo.service import PROJECT
+from examples import month, sessions
+from tests.bench import scale
+from tests.support.service import PROJECT
 
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 

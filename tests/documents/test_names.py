@@ -9,10 +9,10 @@ import botocore.exceptions
 import pytest
 from botocore import xform_name
 
-from demo.service import PROJECT
 from tests.infrastructure import cloudformation
 from tests.infrastructure.checks import FIREHOSE_METRICS
 from tests.infrastructure.conftest import CHOICES
+from tests.support.service import PROJECT
 from webhook_app import create_app
 from webhook_app.settings import Settings
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import botocore.exceptions
 import pytest
 
-from demo import archive
-from demo.service import PROJECT, running
+from examples import archive
 from tests.infrastructure import cloudformation
 from tests.infrastructure.conftest import CHOICES
+from tests.support.service import PROJECT, running
+from tests.support.stripe_client import SECRET, deliver, get
 from tests.system.conftest import log_lines
-from tests.system.stripe_side import SECRET, deliver, get
-from webhook_app.signature import Refusal
+from webhook_app.events.signature import Refusal
 
 from .test_names import commands
 from .test_setup import rows
 
 OPERATIONS = PROJECT / "docs/OPERATIONS.md"
-CODE = "\n".join(path.read_text() for path in (PROJECT / "webhook_app").glob("*.py"))
+CODE = "\n".join(path.read_text() for path in (PROJECT / "webhook_app").rglob("*.py"))
 
 
 def quoted(cell: str) -> list[str]:
@@ -60,7 +60,7 @@ def test_every_cause_of_a_500_is_one() -> None:
 def faults() -> set[str]:
     """The errors of AWS that the tests of the archive go through, and those of signing."""
     tried = (PROJECT / "tests/fakes/firehose.py").read_text() + (
-        PROJECT / "bench/faults.py"
+        PROJECT / "tests/bench/faults.py"
     ).read_text()
     return set(re.findall(r"\w+Exception", tried)) | {"InvalidSignatureException"}
 

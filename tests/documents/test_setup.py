@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import PROJECT
 from tests.infrastructure import cloudformation, terraform
 from tests.infrastructure.conftest import CHOICES
-from tests.needs import needed
-from webhook_app.capacity import worker_count
+from tests.support.needs import needed
+from tests.support.service import PROJECT
+from webhook_app.serving.capacity import worker_count
 
 from .test_names import commands
 

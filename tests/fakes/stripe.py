@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from webhook_app.record import Record, webhook_record
+from webhook_app.events.record import Record, webhook_record
 
 KEY = "rk_test_reader"
 

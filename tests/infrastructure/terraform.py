@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from demo.service import PROJECT
-from tests.needs import needed
+from tests.support.needs import needed
+from tests.support.service import PROJECT
 
 from .normal import Document, World, statements, variables, view, without_nothing
 

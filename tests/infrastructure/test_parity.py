@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from demo.service import PROJECT
 from deploy import template
+from tests.support.service import PROJECT
 
 from . import cloudformation, ddl, terraform
 from .conftest import BUCKET, CHOICES

@@ -11,10 +11,11 @@ import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
 
-from webhook_app import create_app, firehose
-from webhook_app.record import webhook_record
-from webhook_app.sender import sign
+from webhook_app import create_app
+from webhook_app.cli.sender import sign
+from webhook_app.events.record import webhook_record
 from webhook_app.settings import Settings
+from webhook_app.storage import firehose
 
 from .checks import permissions
 from .normal import ACCOUNT, PARTITION, REGION, World
@@ -104,7 +105,7 @@ def test_the_policy_allows_what_the_service_does_and_nothing_more(
 
 
 def test_an_oversize_event_of_any_day_goes_where_the_policy_allows() -> None:
-    from webhook_app.archive import object_key
+    from webhook_app.storage.archive import object_key
 
     record = webhook_record(b"{}", "t=1,v1=a", datetime(2031, 1, 2, tzinfo=UTC))
     assert object_key(record).startswith("webhooks/")

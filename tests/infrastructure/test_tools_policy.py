@@ -22,13 +22,13 @@ from moto import mock_aws
 from archive_tools import places
 from archive_tools.cli import archive
 from archive_tools.querying import athena_engine
-from demo import stripe
-from demo.service import PROJECT
-from webhook_app import firehose
-from webhook_app.local import LocalArchive
-from webhook_app.record import webhook_record
-from webhook_app.sender import sign
+from examples import stripe
+from tests.support.service import PROJECT
+from webhook_app.cli.sender import sign
+from webhook_app.events.record import webhook_record
 from webhook_app.settings import ToolSettings
+from webhook_app.storage import firehose
+from webhook_app.storage.local import LocalArchive
 
 from .checks import permissions
 from .normal import ACCOUNT, PARTITION, REGION, World

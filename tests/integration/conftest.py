@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from webhook_app import firehose
+from webhook_app.storage import firehose
 
 
 @pytest.fixture(autouse=True)

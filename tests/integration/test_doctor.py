@@ -10,7 +10,6 @@ import pytest
 from flask.testing import FlaskCliRunner
 from moto import mock_aws
 
-from demo.service import free_port
 from tests.fakes.aws import (
     ARN,
     FakeAws,
@@ -20,10 +19,11 @@ from tests.fakes.aws import (
     firehose_error,
     sts_error,
 )
-from webhook_app import doctor_aws
-from webhook_app.doctor import verdict
-from webhook_app.doctor_aws import PREFIX, examine
-from webhook_app.finding import Finding, Mark
+from tests.support.service import free_port
+from webhook_app.cli import doctor_aws
+from webhook_app.cli.check import Finding, Mark
+from webhook_app.cli.doctor import verdict
+from webhook_app.cli.doctor_aws import PREFIX, examine
 from webhook_app.settings import Settings
 
 BUCKET = "my-webhooks"

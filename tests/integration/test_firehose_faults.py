@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from demo.service import free_port
 from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
-from webhook_app.archive import ArchiveError
-from webhook_app.firehose import FirehoseArchive
-from webhook_app.record import webhook_record
+from tests.support.service import free_port
+from webhook_app.events.record import webhook_record
 from webhook_app.settings import Settings
+from webhook_app.storage.archive import ArchiveError
+from webhook_app.storage.firehose import FirehoseArchive
 
 RECORD = webhook_record(
     b'{"id": "evt_1", "email": "zoe@example.com"}',

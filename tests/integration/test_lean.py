@@ -23,11 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.firehose import RECORD_ID, FakeFirehose
-from webhook_app.archive import ArchiveError
-from webhook_app.firehose import FirehoseArchive
-from webhook_app.lean import LeanPutRecord, NotConfirmedError, StaleError, _Signer
-from webhook_app.record import webhook_record
+from webhook_app.events.record import webhook_record
 from webhook_app.settings import Settings
+from webhook_app.storage.archive import ArchiveError
+from webhook_app.storage.direct import LeanPutRecord, NotConfirmedError, StaleError, _Signer
+from webhook_app.storage.firehose import FirehoseArchive
 
 RECORD = webhook_record(b'{"id": "evt_1"}', "t=1,v1=a", datetime(2026, 11, 23, tzinfo=UTC))
 OK = json.dumps({"RecordId": RECORD_ID, "Encrypted": False}).encode()
@@ -264,7 +264,7 @@ def test_a_stale_connection_costs_no_wait(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     archive = FirehoseArchive(firehose_settings)
     archive.put(RECORD)
-    with patch("webhook_app.firehose._pause") as pause:
+    with patch("webhook_app.storage.firehose._pause") as pause:
         archive.put(RECORD)
     assert not pause.called
     assert len(server.requests) == 3
@@ -370,7 +370,7 @@ def test_in_a_long_outage_the_second_attempt_is_left_out(
         monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
         archive = FirehoseArchive(firehose_settings)
         firehose.behaviour = "reset"
-        with patch("webhook_app.firehose._pause"):
+        with patch("webhook_app.storage.firehose._pause"):
             for _ in range(60):
                 with pytest.raises(ArchiveError):
                     archive.put(RECORD)

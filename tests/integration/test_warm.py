@@ -9,7 +9,8 @@ from flask import Flask
 
 from tests.conftest import FakeArchive
 from tests.fakes.firehose import FakeFirehose
-from webhook_app import create_app, warm
+from webhook_app import create_app
+from webhook_app.serving import prewarm as warm
 from webhook_app.settings import Settings
 
 

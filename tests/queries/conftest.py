@@ -12,9 +12,9 @@ import pytest
 
 from archive_tools.places import FolderPlace
 from archive_tools.querying.duckdb_engine import open_duckdb
-from demo import month
-from webhook_app.local import LocalArchive
-from webhook_app.record import Record
+from examples import month
+from webhook_app.events.record import Record
+from webhook_app.storage.local import LocalArchive
 
 Archived = Callable[..., Path]
 

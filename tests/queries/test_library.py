@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from demo import athena, month
-from demo.service import PROJECT
+from examples import athena, month
 from tests.queries.conftest import Archived, Event, Month, query
+from tests.support.service import PROJECT
 
 Rows = list[tuple[Any, ...]]
 

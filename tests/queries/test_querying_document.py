@@ -15,10 +15,10 @@ import sqlglot
 from click.testing import CliRunner
 from sqlglot import exp
 
-from demo import athena
-from demo.service import PROJECT
+from examples import athena
 from tests.queries.conftest import Month, query
 from tests.queries.test_view import COLUMNS
+from tests.support.service import PROJECT
 
 DOCUMENT = PROJECT / "docs/QUERYING.md"
 BLOCKS = re.findall(r"^```(.+)\n((?:.*\n)*?)```$", DOCUMENT.read_text(), re.MULTILINE)

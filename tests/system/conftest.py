@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from demo import archive
-from demo.service import Service, running
-from tests.system.stripe_side import SECRETS
+from examples import archive
+from tests.support.service import Service, running
+from tests.support.stripe_client import SECRETS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = ROOT.parent / "shared"
@@ -22,7 +22,7 @@ def log_lines(service: Service) -> list[dict[str, Any]]:
 
 def deliveries(service: Service) -> list[dict[str, Any]]:
     """The lines on deliveries, without those that gunicorn puts in between."""
-    return [line for line in log_lines(service) if line["logger"] == "webhook_app.webhook"]
+    return [line for line in log_lines(service) if line["logger"] == "webhook_app.web.webhook"]
 
 
 def payloads(folder: Path) -> list[bytes]:

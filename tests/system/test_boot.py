@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import PROJECT, environment, free_port, procfile_command, running, wait_for_port
+from tests.support.service import (
+    PROJECT,
+    environment,
+    free_port,
+    procfile_command,
+    running,
+    wait_for_port,
+)
+from tests.support.stripe_client import SECRET, deliver, get, head, signature
 from tests.system.conftest import ROOT, payloads
-from tests.system.stripe_side import SECRET, deliver, get, head, signature
 
 LOCAL = {"STRIPE_WEBHOOK_SECRET": "whsec_first", "ARCHIVE_DIR": "archive"}
 FLASK_RUN = ["flask", "run", "--no-reload"]

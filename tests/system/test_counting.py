@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.service import Service, environment, free_port, running, wait_for_port
 from tests.fakes.firehose import FakeFirehose
+from tests.support.service import Service, environment, free_port, running, wait_for_port
+from tests.support.stripe_client import SECRET, deliver, exchange, get, head, signature
 from tests.system.conftest import ROOT, deliveries
-from tests.system.stripe_side import SECRET, deliver, exchange, get, head, signature
 
 TOKEN = "token-of-at-least-16"
 AWS = {

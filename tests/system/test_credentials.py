@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from demo.service import running
 from tests.fakes.firehose import FakeFirehose
-from tests.system.stripe_side import SECRET, deliver
+from tests.support.service import running
+from tests.support.stripe_client import SECRET, deliver
 
 
 class Metadata(ThreadingHTTPServer):

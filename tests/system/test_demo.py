@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.__main__ import NEXT
-from demo.archive import records
-from demo.service import PROJECT
+from examples.__main__ import NEXT
+from examples.archive import records
+from tests.support.service import PROJECT
 
 LINES = [line.strip() for line in NEXT.splitlines() if line.startswith("    ")]
 
@@ -44,7 +44,7 @@ class Clone:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     clone = Clone(tmp_path_factory.mktemp("clone"))
-    done = clone.run(".venv/bin/python -m demo")
+    done = clone.run(".venv/bin/python -m examples")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith(f"{NEXT}\n")
     assert "17 sent, 17 acknowledged, 17 archived, 17 byte-identical" in done.stdout

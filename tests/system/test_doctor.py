@@ -6,8 +6,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from demo.service import environment, free_port
 from tests.fakes.aws import FakeAws, Reply, firehose_error
+from tests.support.service import environment, free_port
 from tests.system.conftest import ROOT
 
 FIREHOSE = {

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import procfile_command, running
+from tests.support.service import procfile_command, running
+from tests.support.stripe_client import SECRET, deliver
 from tests.system.conftest import ROOT
-from tests.system.stripe_side import SECRET, deliver
 
 README = (ROOT / "README.md").read_text()
 CI = (ROOT / ".ci/run").read_text()
@@ -18,7 +18,7 @@ CI = (ROOT / ".ci/run").read_text()
 #: Commands of the README that .ci/run does not have as they stand, and what runs them instead.
 ELSEWHERE = {
     "curl http://localhost:3001/health": ".ci/run, on another port",
-    "make demo EVENTS=demo/events": ".ci/run, with another folder",
+    "make demo EVENTS=examples/events": ".ci/run, with another folder",
     "cd deploy/terraform && terraform init && terraform apply": "tests/documents/test_setup.py",
     "gunicorn --config gunicorn.conf.py wsgi:app": "every system test: the line of the Procfile",
     "flask archive reconcile --last 3 --repair": "tests/deployment/test_daily_job.py",

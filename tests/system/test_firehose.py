@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from demo.service import Service, free_port, running, wait_for_port
 from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
-from tests.needs import needed
+from tests.support.needs import needed
+from tests.support.service import Service, free_port, running, wait_for_port
+from tests.support.stripe_client import SECRET, deliver
 from tests.system.conftest import SHARED, deliveries
-from tests.system.stripe_side import SECRET, deliver
 
 AWS = {
     "STRIPE_WEBHOOK_SECRET": SECRET,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import Service, running
-from tests.needs import needed
+from tests.support.needs import needed
+from tests.support.service import Service, running
+from tests.support.stripe_client import SECRET, deliver
 from tests.system.conftest import deliveries, payloads
-from tests.system.stripe_side import SECRET, deliver
 
 FAILED = {"error": "Storage unavailable"}
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.service import Service
-from tests.needs import needed
-from tests.system.conftest import ROOT, deliveries, log_lines, payloads
-from tests.system.stripe_side import (
+from tests.support.needs import needed
+from tests.support.service import Service
+from tests.support.stripe_client import (
     OTHER_SECRET,
     SECRET,
     Answer,
@@ -22,8 +21,9 @@ from tests.system.stripe_side import (
     head,
     signature,
 )
+from tests.system.conftest import ROOT, deliveries, log_lines, payloads
 
-EVENTS = sorted((ROOT / "demo/events").glob("*.json"))
+EVENTS = sorted((ROOT / "examples/events").glob("*.json"))
 SIGNER = ROOT / "tests/system/signer"
 
 Local = tuple[Service, Path]
@@ -94,7 +94,7 @@ def test_an_independent_signer_passes_and_with_one_byte_changed_does_not(
     install = ["npm", "ci", "--no-audit", "--no-fund", "--silent"]
     subprocess.run(install, cwd=tmp_path / "signer", check=True, capture_output=True)
     service, folder = local
-    body = (ROOT / "demo/events/customer.created.json").read_bytes() + b"\n"
+    body = (ROOT / "examples/events/customer.created.json").read_bytes() + b"\n"
     header = subprocess.run(
         ["node", "sign.mjs", SECRET],
         cwd=tmp_path / "signer",

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from demo.service import running
-from tests.needs import needed
+from tests.support.needs import needed
+from tests.support.service import running
+from tests.support.stripe_client import SECRET, deliver
 from tests.system.conftest import SHARED, payloads
-from tests.system.stripe_side import SECRET, deliver
 
 
 def test_88_real_events_are_archived_to_the_byte(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.strangers import memory_mb
-from demo.service import (
+from tests.bench.strangers import memory_mb
+from tests.fakes.firehose import FakeFirehose
+from tests.support.service import (
     PROJECT,
     environment,
     free_port,
@@ -20,9 +21,8 @@ from demo.service import (
     running,
     wait_for_port,
 )
-from tests.fakes.firehose import FakeFirehose
+from tests.support.stripe_client import SECRET, deliver, get, head, signature
 from tests.system.conftest import payloads
-from tests.system.stripe_side import SECRET, deliver, get, head, signature
 
 
 def local(folder: Path) -> dict[str, str]:

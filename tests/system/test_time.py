@@ -6,10 +6,10 @@ import threading
 import time
 from pathlib import Path
 
-from demo.service import running
 from tests.fakes.firehose import FakeFirehose
+from tests.support.service import running
+from tests.support.stripe_client import SECRET, Answer, deliver, get
 from tests.system.conftest import deliveries, log_lines, payloads
-from tests.system.stripe_side import SECRET, Answer, deliver, get
 
 #: Read by every Python that starts in its folder's name: the clock on the wall, moved by a file.
 #: (libfaketime was tried; it breaks Python's sleep, which is not what is looked at here.)

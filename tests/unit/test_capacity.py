@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook_app.capacity import memory_limit_bytes, worker_count
+from webhook_app.serving.capacity import memory_limit_bytes, worker_count
 
 MB = 2**20
 

@@ -6,9 +6,9 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from werkzeug.serving import make_server
 
-from demo.service import free_port
 from tests.conftest import FakeArchive
-from webhook_app import commands
+from tests.support.service import free_port
+from webhook_app.cli import commands
 
 EVENT = b'{"id": "evt_1", "name": "Zo\xc3\xab"}\n'
 

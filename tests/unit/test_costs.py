@@ -24,7 +24,7 @@ from deploy.costs import (
     record_shape,
     renewed,
 )
-from webhook_app.record import webhook_record
+from webhook_app.events.record import webhook_record
 
 DOCUMENT = PROJECT / "docs/COSTS.md"
 PRICES = Prices()
@@ -149,7 +149,7 @@ def test_the_host_is_a_line_of_its_own() -> None:
 
 
 def test_the_shape_of_records_gives_back_their_bytes() -> None:
-    events = [path.read_bytes() for path in (PROJECT / "demo/events").glob("*.json")]
+    events = [path.read_bytes() for path in (PROJECT / "examples/events").glob("*.json")]
     mean = sum(map(len, events)) / len(events)
     signature = f"t=1795000000,v1={'0' * 64}"
     now = datetime(2026, 11, 23, tzinfo=UTC)
@@ -174,7 +174,7 @@ def test_gzip_makes_a_buffer_of_events_as_much_smaller_as_is_assumed() -> None:
             return head + separator + "".join(chance.choices(letters, k=len(tail)))
         return word[0]
 
-    events = [path.read_text() for path in sorted((PROJECT / "demo/events").glob("*.json"))]
+    events = [path.read_text() for path in sorted((PROJECT / "examples/events").glob("*.json"))]
     arrival = datetime(2026, 11, 23, tzinfo=UTC)
     buffer = bytearray()
     while len(buffer) < Assumptions().buffer_bytes:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook_app import counters as module
-from webhook_app.counters import BUCKETS_S, MAX_TYPES, OTHER, REASONS, Counters
+from webhook_app.monitoring import counters as module
+from webhook_app.monitoring.counters import BUCKETS_S, MAX_TYPES, OTHER, REASONS, Counters
 
 ARCHIVED = {
     "outcome": "archived",

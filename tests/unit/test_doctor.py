@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskCliRunner
 
-from webhook_app import doctor
-from webhook_app.doctor import examine_service, verdict
-from webhook_app.finding import Finding, Mark, fault, ok, unknown
+from webhook_app.cli import doctor
+from webhook_app.cli.check import Finding, Mark, fault, ok, unknown
+from webhook_app.cli.doctor import examine_service, verdict
 from webhook_app.settings import Settings
 
 VARIABLES = (
@@ -30,7 +30,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook_app.doctor_aws.examine", lambda settings: iter([]))
+    monkeypatch.setattr("webhook_app.cli.doctor_aws.examine", lambda settings: iter([]))
 
 
 def found(settings: Settings, check: str) -> Finding:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from webhook_app.archive import ArchiveError
-from webhook_app.local import LocalArchive
-from webhook_app.record import Record, webhook_record
+from webhook_app.events.record import Record, webhook_record
+from webhook_app.storage.archive import ArchiveError
+from webhook_app.storage.local import LocalArchive
 
 DAY = Path("webhooks/year=2026/month=11/day=23")
 
@@ -105,9 +105,9 @@ def test_what_fails_half_way_leaves_nothing_behind(
 
     with monkeypatch.context() as patch:
         if step == "write":
-            patch.setattr("webhook_app.local.os.fdopen", fail)
+            patch.setattr("webhook_app.storage.local.os.fdopen", fail)
         elif step == "fsync":
-            patch.setattr("webhook_app.local.os.fsync", fail)
+            patch.setattr("webhook_app.storage.local.os.fsync", fail)
         else:
             patch.setattr(Path, "rename", fail)
         with pytest.raises(ArchiveError, match="No space left on device"):
@@ -123,7 +123,7 @@ def test_a_full_disk_is_an_error_and_heals(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from tests.unit.test_local import LocalArchive, files_of, record
-from webhook_app.archive import ArchiveError
+from webhook_app.storage.archive import ArchiveError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = Path(sys.argv[1])
 archive = LocalArchive(folder)

@@ -3,11 +3,13 @@ import logging
 import sys
 from pathlib import Path
 
-from webhook_app.logs import JsonFormatter, TextFormatter
+from webhook_app.monitoring.logs import JsonFormatter, TextFormatter
 
 
 def record(message: str = "Webhook archived", **facts: object) -> logging.LogRecord:
-    made = logging.LogRecord("webhook_app.webhook", logging.INFO, __file__, 1, message, (), None)
+    made = logging.LogRecord(
+        "webhook_app.web.webhook", logging.INFO, __file__, 1, message, (), None
+    )
     made.created = 1795425825.5
     made.facts = facts
     return made
@@ -18,7 +20,7 @@ def test_a_json_line_has_the_phrase_and_the_facts() -> None:
     assert json.loads(line) == {
         "time": "2026-11-23T09:23:45.500Z",
         "level": "INFO",
-        "logger": "webhook_app.webhook",
+        "logger": "webhook_app.web.webhook",
         "message": "Webhook archived",
         "event_id": "evt_1",
         "bytes": 12,

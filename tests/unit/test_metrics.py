@@ -15,13 +15,13 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.service import PROJECT
 from tests.conftest import SECRET, FakeArchive
-from tests.system.stripe_side import signature
+from tests.support.service import PROJECT
+from tests.support.stripe_client import signature
 from tests.unit.test_webhook import BODY, answer, post
 from webhook_app import create_app
-from webhook_app.record import Record
-from webhook_app.sender import sign
+from webhook_app.cli.sender import sign
+from webhook_app.events.record import Record
 from webhook_app.settings import Settings
 from webhook_app.version import __version__
 

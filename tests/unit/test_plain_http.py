@@ -9,7 +9,7 @@ from gunicorn.http.wsgi import create
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_app.plain_http import answer, plain_environ
+from webhook_app.serving.plain_http import answer, plain_environ
 
 CLIENT, SERVER = ("127.0.0.1", 40000), ("127.0.0.1", 3001)
 CONFIG = Config()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_app.record import Record, events_api_record, webhook_record
+from webhook_app.events.record import Record, events_api_record, webhook_record
 
 NOW = datetime(2026, 11, 23, 9, 3, 45, 120, tzinfo=UTC)
 FIELDS = [

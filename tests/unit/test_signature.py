@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stripe import WebhookSignature
 
-from webhook_app.signature import Refusal, refusal, signer
+from webhook_app.events.signature import Refusal, refusal, signer
 
 SECRET, OTHER = "whsec_first", "whsec_second"
 BODY = '{\n  "id": "evt_1", "name": "Zoë"\n}'.encode()

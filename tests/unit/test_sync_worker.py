@@ -8,7 +8,7 @@ from gunicorn.http.errors import LimitRequestHeaders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_app.sync_worker import MAX_HEAD_BYTES, Incoming
+from webhook_app.serving.worker import MAX_HEAD_BYTES, Incoming
 
 LIMIT = 1000
 

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from archive_tools import places
-from demo import month
+from examples import month
 from tests.archive_tools.conftest import ARRIVED, Run, signed_record, store
 from tests.archive_tools.replay.conftest import (
     Replay,
@@ -19,7 +19,7 @@ from tests.archive_tools.replay.conftest import (
     store_events,
 )
 from tests.fakes.receiver import Receiver
-from webhook_app.record import events_api_record
+from webhook_app.events.record import events_api_record
 
 STATE = "stripe-replay.json"
 DAY_BEFORE = "webhooks/year=2026/month=11/day=22"

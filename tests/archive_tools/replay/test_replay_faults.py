@@ -11,8 +11,7 @@ import pytest
 from archive_tools import reading
 from archive_tools.places import FolderPlace
 from archive_tools.replaying import delivery
-from demo.archive import records
-from demo.service import free_port, running
+from examples.archive import records
 from tests.archive_tools.conftest import Run, store
 from tests.archive_tools.replay.conftest import (
     Replay,
@@ -20,7 +19,8 @@ from tests.archive_tools.replay.conftest import (
     store_events,
 )
 from tests.fakes.receiver import SECRET, Receiver
-from webhook_app import sender
+from tests.support.service import free_port, running
+from webhook_app.cli import sender
 
 STATE = Path("stripe-replay.json")
 

@@ -1,1 +1,0 @@
-"""What the service does under pressure, measured: `python -m bench.strangers` and its siblings."""

@@ -1,0 +1,1 @@
+"""The service at work: `python -m examples` sends events through it and reads the archive."""

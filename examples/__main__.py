@@ -1,0 +1,134 @@
+"""`python -m examples`: start the service, send it signed events, and look at what it archived."""
+
+import json
+import secrets
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from archive_tools.places import FolderPlace
+from archive_tools.querying.duckdb_engine import open_duckdb
+from examples import archive
+from tests.support.service import PROJECT, running
+from webhook_app.cli.sender import Delivered, deliver, sign
+
+SAMPLE_QUERY = """\
+SELECT type, COUNT(*) AS count FROM stripe_webhooks
+WHERE year = '{}' AND month = '{}' AND day = '{}' GROUP BY type ORDER BY count DESC"""
+
+#: What can be done with the archive that was made; a test runs these lines.
+NEXT = """
+The archive is in .demo/archive, until the next demo. Put it to use (docs/ARCHIVE_TOOLS.md):
+
+    export ARCHIVE_DIR=.demo/archive REPLAY_SECRET=whsec_of_your_endpoint
+    .venv/bin/flask archive query arrivals
+    .venv/bin/flask archive verify --secrets .demo/secret.txt
+    .venv/bin/flask archive report --output .demo/report.html
+    .venv/bin/flask archive export --output .demo/export
+    .venv/bin/flask archive replay http://localhost:8000/webhook --dry-run
+
+Delete a file of it, and see it found, and put back, with a Stripe that is played here:
+
+    .venv/bin/python -m examples.stripe .demo/stripe .venv/bin/flask archive reconcile
+    .venv/bin/python -m examples.stripe .demo/stripe .venv/bin/flask archive reconcile --repair
+
+A new archive gets what that Stripe still has:
+
+    mkdir .demo/new && export ARCHIVE_DIR=.demo/new
+    .venv/bin/python -m examples.stripe .demo/stripe .venv/bin/flask archive backfill"""
+
+_OURS = PROJECT / "examples/events"
+
+
+@click.command()
+@click.option(
+    "--events",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of event bodies, *.json, each sent as it is; without it our own, as of now.",
+)
+def main(events: Path | None) -> None:
+    """Send a folder of events through the service and show what became of them."""
+    bodies = [path.read_bytes() for path in sorted((events or _OURS).glob("*.json"))]
+    if not bodies:
+        raise click.ClickException(f"{events} has no file *.json")
+    if not events:
+        bodies = [_of_today(body, age) for age, body in enumerate(bodies)]
+    workspace = Path(".demo")
+    shutil.rmtree(workspace, ignore_errors=True)
+    workspace.mkdir()
+    folder = workspace / "archive"
+    _keep(bodies, workspace / "stripe")
+
+    secret = f"whsec_{secrets.token_hex(16)}"
+    (workspace / "secret.txt").write_text(f"{secret}\n")
+    answers = _send(bodies, secret, folder, workspace / "service.log")
+    click.echo("\n" + "\n".join(archive.tree(folder)))
+    for day in archive.partitions(folder):
+        sql = SAMPLE_QUERY.format(*day)
+        click.echo(f"\n{sql}\n")
+        with open_duckdb(FolderPlace(folder.absolute(), str(folder))) as engine:
+            found = engine.run(sql)
+        _show(found.names, found.rows)
+
+    payloads = Counter(record["payload"].encode() for record in archive.records(folder))
+    acknowledged = sum(answer.status == 200 for answer in answers)
+    identical = (Counter(bodies) & payloads).total()
+    times = sorted(answer.milliseconds for answer in answers)
+    click.echo(
+        f"\n{len(bodies)} sent, {acknowledged} acknowledged, {payloads.total()} archived, "
+        f"{identical} byte-identical"
+        f"\np50 {_quantile(times, 0.5):.1f} ms, p99 {_quantile(times, 0.99):.1f} ms"
+    )
+    if {acknowledged, payloads.total(), identical} != {len(bodies)}:
+        raise click.ClickException(f"these should be the same; see {workspace / 'service.log'}")
+    click.echo(NEXT)
+
+
+def _of_today(body: bytes, age: int) -> bytes:
+    """Return an event as if it had happened so many minutes and an hour ago."""
+    event = json.loads(body)
+    moment = datetime.now(UTC) - timedelta(hours=1, minutes=age)
+    snapshot = event["object"] == "event"
+    event["created"] = int(moment.timestamp()) if snapshot else moment.isoformat()
+    return json.dumps(event, indent=2, ensure_ascii=False).encode()
+
+
+def _keep(bodies: list[bytes], folder: Path) -> None:
+    """Keep what was sent as Stripe keeps it, for `python -m examples.stripe`."""
+    folder.mkdir()
+    for n, body in enumerate(bodies):
+        (folder / f"{n}.json").write_bytes(body)
+
+
+def _send(bodies: list[bytes], secret: str, folder: Path, log: Path) -> list[Delivered]:
+    variables = {
+        "STRIPE_WEBHOOK_SECRET": secret,
+        "ARCHIVE_DIR": str(folder.absolute()),
+        "WEB_WORKERS": "4",
+    }
+    with running(variables, log) as service, ThreadPoolExecutor(4) as pool:
+        click.echo(f"The service is up at {service.url}, its log in {log}")
+        sent = [pool.submit(deliver, body, sign(body, secret), service.url) for body in bodies]
+        label = f"Sending {len(bodies)} signed events"
+        with click.progressbar(as_completed(sent), length=len(sent), label=label) as finished:
+            return [delivery.result() for delivery in finished]
+
+
+def _show(names: list[str], rows: list[tuple[object, ...]]) -> None:
+    table = [names, *([str(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(f"    {'   '.join(cells)}".rstrip())
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the service does under pressure, measured by `make bench` and its siblings."""

@@ -1,0 +1,1 @@
+"""What an event is: its signature and its record. Imports neither Flask nor AWS."""

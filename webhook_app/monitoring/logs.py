@@ -1,0 +1,154 @@
+"""The form of the log: one line an event, JSON for machines or text for a terminal.
+
+A message is a fixed phrase, and what varies goes beside it: `extra={"facts": {...}}`. No payload,
+secret or signature is ever handed to a logger; and of an exception only its type and where it was
+raised are written, because its message may quote any of them.
+"""
+
+import functools
+import json
+import logging
+import logging.config
+import os
+import socket
+import stat
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import TextIO
+
+from ..settings import Settings
+
+
+def configuration(settings: Settings) -> dict[str, object]:
+    """Return the configuration for `logging.config.dictConfig`, gunicorn's own lines included."""
+    handlers: dict[str, dict[str, object]] = {
+        "stdout": {"()": Stdout, "formatter": settings.log_format},
+    }
+    if settings.log_file:
+        handlers["file"] = {
+            "()": LogFile,
+            "path": settings.log_file,
+            "formatter": settings.log_format,
+        }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter}, "text": {"()": TextFormatter}},
+        "handlers": handlers | {"plain": {"class": "logging.StreamHandler"}},
+        "root": {"level": settings.log_level, "handlers": list(handlers)},
+        "loggers": {
+            "gunicorn.error": {"level": settings.log_level, "handlers": [], "propagate": True},
+            # the development server says where it runs in lines and colours of its own
+            "werkzeug": {"level": "INFO", "handlers": ["plain"], "propagate": False},
+            # below WARNING they tell about every request to AWS, headers and bodies included
+            "boto3": {"level": "WARNING"},
+            "botocore": {"level": "WARNING"},
+            "urllib3": {"level": "WARNING"},
+        },
+    }
+
+
+def configure(settings: Settings) -> None:
+    """Set up logging for this process.
+
+    Raises:
+        OSError: the log file cannot be written.
+    """
+    # a log that cannot be written is no reason to refuse a webhook, nor to fill standard error
+    logging.raiseExceptions = False
+    logging.config.dictConfig(configuration(settings))
+
+
+class Stdout(logging.StreamHandler[TextIO]):
+    """Standard output, never waited for.
+
+    A platform's log collector that stops reading fills the pipe, and a write that blocks would
+    stop the service with it. Lines that find no room are dropped; the next that finds some says
+    how many.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+        self._dropped = 0
+        self._send: Callable[[bytes], int] | None = None
+        kind = os.fstat(1).st_mode
+        if stat.S_ISFIFO(kind):
+            # opened anew: the flag would else hold for everybody who shares the pipe
+            own = os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+            self._send = functools.partial(os.write, own)
+        elif stat.S_ISSOCK(kind):
+            shared = socket.socket(fileno=os.dup(1))
+            self._send = lambda line: shared.send(line, socket.MSG_DONTWAIT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of a record, or drop it."""
+        if self._send is None:
+            super().emit(record)
+            return
+        try:
+            if self._dropped:
+                record.facts = _facts(record) | {"lines_dropped_before": self._dropped}
+            # up to 4,096 bytes go into a pipe as a whole or not at all
+            self._send(self.format(record).encode()[:4095] + b"\n")
+            self._dropped = 0
+        except OSError:
+            self._dropped += 1
+
+
+class LogFile(WatchedFileHandler):
+    """A log file that follows its name when logrotate moves the file away."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, encoding="utf-8")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, then the facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        line = {
+            "time": _utc(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        } | _facts(record)
+        return json.dumps(line)
+
+
+class TextFormatter(logging.Formatter):
+    """The same for people: time, level, message, then `name=value` for each fact."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        facts = "  ".join(f"{name}={_word(value)}" for name, value in _facts(record).items())
+        time = _utc(record).strftime("%H:%M:%S")
+        return f"{time} {record.levelname:7} {_printable(record.getMessage())}  {facts}".rstrip()
+
+
+def _utc(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _facts(record: logging.LogRecord) -> dict[str, object]:
+    facts: dict[str, object] = dict(getattr(record, "facts", {}))
+    if record.exc_info and record.exc_info[0]:
+        kind, _, raised_at = record.exc_info
+        frames = traceback.extract_tb(raised_at)
+        facts["exception"] = kind.__name__
+        facts["raised_at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return facts
+
+
+def _word(value: object) -> str:
+    return _printable(value) if isinstance(value, str) else str(value)
+
+
+def _printable(text: str) -> str:
+    """Keep a value on its line: no control character, no escape sequence reaches a terminal."""
+    return text if text.isprintable() else json.dumps(text)

@@ -1,0 +1,1 @@
+"""How gunicorn serves: the worker, its HTTP parser, and the number of workers."""

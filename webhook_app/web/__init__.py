@@ -1,0 +1,1 @@
+"""What clients see: the endpoints and the form of every answer."""
