@@ -1,8 +1,8 @@
 """Strangers against the service: do Stripe's events still get through, and how fast?
 
 `python -m tests.bench.strangers` starts the real service with four sync workers in front of a
-Firehose that takes 100 ms, sends it 20 genuine events a second, and lets one kind of stranger after the
-other at it. It prints a table and fails unless every genuine event was acknowledged and archived,
+Firehose that takes 100 ms, sends it 20 genuine events a second, and lets one kind of stranger
+after the other at it. It prints a table and fails unless every genuine event was acknowledged and archived,
 the 99th percentile and /health stayed under a second, and memory stayed flat.
 """
 
