@@ -4,14 +4,14 @@ https://docs.gunicorn.org/en/stable/settings.html
 """
 
 import gc
-import select
 import sys
 from pathlib import Path
 from typing import Any
 
 from webhook_app.monitoring.logs import configuration
 from webhook_app.serving.capacity import memory_limit_bytes, worker_count
-from webhook_app.serving.prewarm import warm
+from webhook_app.serving.prewarm import prewarm
+from webhook_app.serving.worker import hold_stop_signals
 from webhook_app.settings import Settings, SettingsError
 
 try:
@@ -23,12 +23,7 @@ except SettingsError as _error:
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.workers or worker_count(memory_limit_bytes())
 threads = _settings.threads
-if threads > 1:
-    worker_class = "webhook_app.serving.gunicorn_workers.JsonThreadWorker"
-elif hasattr(select, "EPOLLEXCLUSIVE"):
-    worker_class = "webhook_app.serving.worker.PatientSyncWorker"
-else:
-    worker_class = "webhook_app.serving.gunicorn_workers.JsonSyncWorker"
+worker_class = "webhook_app.serving.worker.BufferingWorker"
 # one copy of the code and of the AWS clients, shared by all workers: 7 MB each instead of 45
 preload_app = True
 
@@ -60,15 +55,16 @@ def when_ready(server: Any) -> None:
     so give each worker a copy of its own: 18 MB, measured.
     https://docs.python.org/3/library/gc.html#gc.freeze
     """
-    warm(server.app.wsgi())
+    prewarm(server.app.wsgi())
     gc.collect()
     gc.freeze()
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """In the master: give the worker that comes next a row of its own to count in."""
+    """In the master: give the next worker its own row to count in, and lose no signal to it."""
     if counters := server.app.wsgi().extensions["counters"]:
         counters.open_row(worker.age)
+    hold_stop_signals()
 
 
 def child_exit(server: Any, worker: Any) -> None:

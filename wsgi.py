@@ -2,6 +2,7 @@
 
 import sys
 
+import click
 from flask import Flask
 
 from webhook_app import create_app
@@ -16,7 +17,12 @@ def _service() -> Flask:
     except SettingsError as error:
         sys.exit(str(error))
     logs.configure(settings)
-    return create_app(settings)
+    app = create_app(settings)
+    if click.get_current_context(silent=True):
+        app.cli.add_command(commands.send_event)
+        app.cli.add_command(commands.doctor)
+        app.cli.add_command(commands.archive)
+    return app
 
 
 app = commands.commands_app() or _service()

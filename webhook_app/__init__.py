@@ -1,17 +1,20 @@
-"""Receives Stripe's webhooks and archives each before it answers. `create_app` wires the parts."""
+"""Receives Stripe's webhooks and archives each before it answers. `create_app` wires the parts.
 
-from flask import Flask
+Flask and boto3 are imported when the application is made, not with the package: the archive's
+tools use `webhook_app.events` in many processes, and need neither.
+"""
 
-from .cli import commands
-from .monitoring.counters import Counters
-from .settings import Settings
-from .storage.archive import Archive
-from .storage.firehose import FirehoseArchive
-from .storage.local import LocalArchive
-from .web import errors, health, webhook
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from .monitoring.counters import Counters
+    from .settings import Settings
+    from .storage.archive import Archive
 
 
-def create_app(settings: Settings | None = None, archive: Archive | None = None) -> Flask:
+def create_app(settings: "Settings | None" = None, archive: "Archive | None" = None) -> "Flask":
     """Return the application.
 
     Args:
@@ -21,6 +24,12 @@ def create_app(settings: Settings | None = None, archive: Archive | None = None)
     Raises:
         SettingsError: the environment is not fit to start with.
     """
+    from flask import Flask
+
+    from .monitoring.counters import Counters
+    from .settings import Settings
+    from .web import health, responses, webhook
+
     settings = settings or Settings.from_environ()
     app = Flask(__name__, static_folder=None)
     # OPTIONS is a wrong method like any other and a doubled slash a wrong path: left to Flask,
@@ -34,19 +43,20 @@ def create_app(settings: Settings | None = None, archive: Archive | None = None)
     app.register_blueprint(health.bp)
     app.register_blueprint(webhook.bp)
     if counters:
-        # imported here: where nobody can ask, Prometheus's client is not even loaded
-        from .monitoring.metrics import bp
+        # where nobody can ask, Prometheus's client is not even loaded
+        from .web import metrics
 
-        app.register_blueprint(bp)
-    app.register_error_handler(Exception, errors.from_exception)
-    app.cli.add_command(commands.send_event)
-    app.cli.add_command(commands.doctor)
-    app.cli.add_command(commands.archive)
+        app.register_blueprint(metrics.bp)
+    app.register_error_handler(Exception, responses.from_exception)
     return app
 
 
-def open_archive(settings: Settings, counters: Counters | None = None) -> Archive:
+def open_archive(settings: "Settings", counters: "Counters | None" = None) -> "Archive":
     """Return the archive that the settings name; `counters` are told of its retries."""
     if settings.archive_dir:
+        from .storage.local import LocalArchive
+
         return LocalArchive(settings.archive_dir)
+    from .storage.firehose import FirehoseArchive
+
     return FirehoseArchive(settings, counters.count_retries if counters else lambda _: None)

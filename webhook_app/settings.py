@@ -28,7 +28,7 @@ _ARCHIVES = ("FIREHOSE_DELIVERY_STREAM_NAME", "ARCHIVE_DIR")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOG_FORMATS = ("json", "text")
 _SHORTEST_TOKEN = 16
-_TRANSPORTS = ("lean", "boto3")
+_TRANSPORTS = ("direct", "boto3")
 
 
 class SettingsError(Exception):
@@ -60,7 +60,7 @@ class Settings:
     connect_timeout_s: float = 1.0
     read_timeout_s: float = 3.0
     attempts: int = 2
-    transport: str = "lean"
+    transport: str = "direct"
 
     port: int = 3001
     workers: int | None = None
@@ -171,7 +171,7 @@ class _Reader:
             connect_timeout_s=self._seconds("ARCHIVE_CONNECT_TIMEOUT", 1.0, 0.05, 5),
             read_timeout_s=self._seconds("ARCHIVE_READ_TIMEOUT", 3.0, 0.05, 9),
             attempts=self._integer("ARCHIVE_ATTEMPTS", 2, 1, 4),
-            transport=self._choice("FIREHOSE_TRANSPORT", "lean", _TRANSPORTS, str.lower),
+            transport=self._choice("FIREHOSE_TRANSPORT", "direct", _TRANSPORTS, str.lower),
             port=self._integer("PORT", 3001, 1, 65_535),
             workers=self._integer("WEB_WORKERS", 0, 1, 512) or None,
             threads=self._integer("WEB_THREADS", 1, 1, 512),

@@ -26,9 +26,8 @@ import msgspec
 from tests.bench.deliveries import EVENT_BYTES, SECRET, event_body
 from tests.support.service import PROJECT, environment
 from webhook_app import create_app
-from webhook_app.cli.sender import sign
 from webhook_app.events.record import Record, webhook_record
-from webhook_app.events.signature import refusal
+from webhook_app.events.signature import sign, verify
 from webhook_app.monitoring import logs
 from webhook_app.settings import Settings
 from webhook_app.storage.firehose import FirehoseArchive
@@ -85,7 +84,7 @@ class Work:
     def verify(self) -> None:
         """Check the signature."""
         settings = self.settings
-        refusal(self.body, self.header, settings.webhook_secrets, settings.signature_tolerance_s)
+        verify(self.body, self.header, settings.webhook_secrets, settings.signature_tolerance_s)
 
     def record(self) -> Record:
         """Make the record."""

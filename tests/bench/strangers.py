@@ -2,8 +2,8 @@
 
 `python -m tests.bench.strangers` starts the real service with four sync workers in front of a
 Firehose that takes 100 ms, sends it 20 genuine events a second, and lets one kind of stranger
-after the other at it. It prints a table and fails unless every genuine event was acknowledged and archived,
-the 99th percentile and /health stayed under a second, and memory stayed flat.
+after the other at it. It prints a table and fails unless every genuine event was acknowledged and
+archived, the 99th percentile and /health stayed under a second, and memory stayed flat.
 """
 
 import asyncio

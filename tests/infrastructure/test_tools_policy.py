@@ -24,8 +24,8 @@ from archive_tools.cli import archive
 from archive_tools.querying import athena_engine
 from examples import stripe
 from tests.support.service import PROJECT
-from webhook_app.cli.sender import sign
 from webhook_app.events.record import webhook_record
+from webhook_app.events.signature import sign
 from webhook_app.settings import ToolSettings
 from webhook_app.storage import firehose
 from webhook_app.storage.local import LocalArchive

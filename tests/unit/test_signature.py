@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stripe import WebhookSignature
 
-from webhook_app.events.signature import Refusal, refusal, signer
+from webhook_app.events.signature import Refusal, signer, verify
 
 SECRET, OTHER = "whsec_first", "whsec_second"
 BODY = '{\n  "id": "evt_1", "name": "Zoë"\n}'.encode()
@@ -18,7 +18,7 @@ def signed(body: bytes = BODY, secret: str = SECRET, age_s: int = 0) -> str:
 
 
 def check(body: bytes, header: str | None, tolerance_s: int = 300) -> Refusal | None:
-    return refusal(body, header, (SECRET, OTHER), tolerance_s)
+    return verify(body, header, (SECRET, OTHER), tolerance_s)
 
 
 def test_a_body_signed_with_any_of_the_secrets_passes() -> None:
@@ -42,7 +42,7 @@ def test_a_changed_byte_is_refused() -> None:
 def test_a_stranger_is_refused() -> None:
     assert check(BODY, signed(secret="whsec_guess")) is Refusal.NO_MATCH
     assert check(BODY, signed().replace("v1=", "v0=")) is Refusal.MALFORMED_HEADER
-    assert refusal(BODY, signed(), (), 300) is Refusal.NO_MATCH
+    assert verify(BODY, signed(), (), 300) is Refusal.NO_MATCH
 
 
 def test_a_stale_signature_is_refused() -> None:

@@ -13,9 +13,10 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+from ..events.signature import sign
 from ..settings import Settings
 from .doctor import examine, verdict
-from .sender import deliver, sign
+from .sender import deliver
 
 
 @click.command("send-event")

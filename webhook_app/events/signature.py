@@ -1,6 +1,6 @@
-"""Did Stripe sign this body? The only module that touches the endpoint's secrets.
+"""Verifies and makes signatures: the only module that touches the endpoint's secrets.
 
-It knows bytes and headers, not events: the answer comes before anything parses the body.
+Knows bytes and headers, not events: a body is verified before anything parses it.
 https://docs.stripe.com/webhooks#verify-manually
 """
 
@@ -21,10 +21,10 @@ class Refusal(StrEnum):
     TOO_OLD = "too old"
 
 
-def refusal(
+def verify(
     body: bytes, header: str | None, secrets: Iterable[str], tolerance_s: int
 ) -> Refusal | None:
-    """Return None if one of the secrets signed the body within the tolerance, else the reason.
+    """Return None if one of the secrets signed the body within the tolerance, else the refusal.
 
     Never raises, whatever the header and the body hold. `header` is the value of
     `Stripe-Signature`; while a secret is rolled it carries one v1 for each.
@@ -42,7 +42,7 @@ def refusal(
     secrets = tuple(secrets)
     if any(_signed(payload, header, secret, tolerance_s) for secret in secrets):
         return None
-    # a second look without the age tells a clock that is wrong from a stranger
+    # verified again without the age, to tell a wrong clock from a wrong secret
     stale = time_signed < time.time() - tolerance_s
     if stale and any(_signed(payload, header, secret, None) for secret in secrets):
         return Refusal.TOO_OLD
@@ -57,6 +57,12 @@ def signer(payload: str, header: str, secrets: Iterable[str]) -> int | None:
     if signed_at(header) is None:
         return None
     return next((n for n, s in enumerate(secrets) if _signed(payload, header, s, None)), None)
+
+
+def sign(body: bytes, secret: str) -> str:
+    """Return the value of a `Stripe-Signature` header for a UTF-8 body, signed now."""
+    header: str = WebhookSignature.generate_signature_header(body.decode(), secret)
+    return header
 
 
 def signed_at(header: str) -> int | None:

@@ -157,24 +157,24 @@ class Counters:
         with self._lock:
             self._row.busy += 1
 
-    def end_delivery(self, facts: Mapping[str, Any]) -> None:
-        """Count a delivery by the facts of its log line."""
-        outcome = facts["outcome"]
+    def end_delivery(self, fields: Mapping[str, Any]) -> None:
+        """Count a delivery by the fields of its log line."""
+        outcome = fields["outcome"]
         with self._lock:
             row = self._row
             row.busy -= 1
             if outcome == "archived":
-                row.archived_bytes += facts["bytes"]
-                self._type(facts["event_type"] or "null").count += 1
+                row.archived_bytes += fields["bytes"]
+                self._type(fields["event_type"] or "null").count += 1
             elif outcome == "failed":
                 row.failed += 1
             else:
                 # where it is not among them, the last one
-                row.reasons[_REASON_NUMBERS.get(facts["reason"], -1)] += 1
-            if "archive_ms" in facts:
-                row.archive.observe(facts["archive_ms"])
-            if "total_ms" in facts:
-                row.delivery.observe(facts["total_ms"])
+                row.reasons[_REASON_NUMBERS.get(fields["reason"], -1)] += 1
+            if "archive_ms" in fields:
+                row.archive.observe(fields["archive_ms"])
+            if "total_ms" in fields:
+                row.delivery.observe(fields["total_ms"])
 
     def count_retries(self, number: int) -> None:
         """Count tries of a write beyond its first."""

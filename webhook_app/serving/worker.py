@@ -1,331 +1,386 @@
-"""gunicorn's sync worker, but patient: it waits for many requests and blocks on none of them.
+"""The gunicorn worker: it buffers requests, and hands each to the application once it is complete.
 
-A stock sync worker reads from its client until the request is there, so as many idle or slow
-clients as there are workers stop the service. This one reads without blocking, holds any number of
-requests that are still coming in, and hands a request to the blocking application when it is whole.
-It knows how requests are framed (RFC 9112) and nothing of what is in them.
+A stock sync worker reads from one client until its request is there, so as many slow clients as
+there are workers stop the service. This one waits for any number of clients at a time. Complete
+requests are answered one after the other, or by as many threads as gunicorn's `threads` says.
 """
 
 import contextlib
-import io
 import itertools
+import json
 import os
-import re
+import queue
 import select
+import signal
 import socket
+import sys
+import threading
 import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import formatdate
+from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
-from gunicorn.config import Config
-from gunicorn.http.errors import LimitRequestHeaders
-from gunicorn.workers.sync import SyncWorker
+from gunicorn import SERVER, SERVER_SOFTWARE
+from gunicorn.workers.base import Worker
 
-from .gunicorn_workers import JsonErrors
-from .plain_http import answer, plain_environ
+from .request_buffer import MAX_HEAD_BYTES, Limits, RequestBuffer, RequestError
 
-#: Seconds a request may take to come in, from its connection on.
+#: Seconds a request may take to arrive, from its connection on.
 REQUEST_DEADLINE_S = 10.0
-#: Seconds that a client which was refused half-way is listened to, so that it reads why: closing
-#: with bytes unread resets the connection, and the answer with it.
-LINGER_S = 1.0
 #: The same, once the service was told to stop: below gunicorn's graceful time-out.
 STOP_DEADLINE_S = 5.0
-#: Bytes of a request's head; Stripe's has about 600.
-MAX_HEAD_BYTES = 32_768
+#: Seconds that a client may take to read an answer it got before it had sent everything. Closing
+#: with bytes unread resets the connection, and the answer is lost with it.
+LINGER_S = 1.0
 #: Clients that one worker waits for; the longest-waiting one makes room for the next.
 MAX_WAITING = 400
-#: Bytes of unfinished requests that one worker holds in all, in bodies of the largest size.
+#: Bytes of incomplete requests that one worker holds, in bodies of the largest size.
 MAX_WAITING_BODIES = 4
 
-# Linux's accept queue gets a connection once it has sent something; the others cost us nothing.
-# After this many seconds it gets it all the same.
+# Linux hands over a connection once it has sent something, or after this many seconds.
 _DEFER_ACCEPT_S = 5
 # Bytes of an answer that an unused socket takes without waiting for its reader.
-_FITS = 4096
-# Connections of the queue that each worker takes with it when it is told to stop.
-_TAKEN_AT_STOP = 16
+_SOCKET_BUFFER_BYTES = 4096
+# Connections of the accept queue that each worker takes with it when it is told to stop.
+_ACCEPTED_AT_STOP = 16
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-class Incoming:
-    """A request on its way in; then, for gunicorn, the socket that it comes from.
+def hold_stop_signals() -> None:
+    """Block the signals that stop a worker: gunicorn's `pre_fork` hook calls this.
 
-    `recv` gives out what has been received and then the end, so gunicorn never waits; all else is
-    the client's socket.
+    A worker takes over the master's handlers at the fork, and keeps them until `init_signals`. A
+    SIGTERM between the two would only reach the copy of the master's queue, and be lost. Blocked,
+    it waits for the worker's own handlers.
     """
-
-    def __init__(
-        self, client: socket.socket, address: Any, max_body_bytes: int, server: Any = None
-    ) -> None:
-        """Take a client that was just accepted, by a listener of the address `server`."""
-        self.client = client
-        self.address = address
-        self.server = server
-        self.deadline = time.monotonic() + REQUEST_DEADLINE_S
-        self.received = bytearray()
-        self.head = b""
-        """Up to the empty line, once that has come."""
-        self.whole = False
-        """Nothing more is worth waiting for: it is complete, ended, or wrong beyond repair."""
-        self.drained = False
-        """The client has nothing left to say, so closing resets nothing."""
-        self._max_body_bytes = max_body_bytes
-        self._body_at = 0
-        self._body_end: int | None = None
-        self._chunk_at: int | None = None
-        self._chunked_bytes = 0
-        self._unread: io.BytesIO | None = None
-
-    def read(self) -> None:
-        """Take in what has arrived, without waiting for more.
-
-        Raises:
-            OSError: the client is gone.
-            LimitRequestHeaders: the head is too long.
-        """
-        while not self.whole:
-            try:
-                data = self.client.recv(65_536, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            self.received += data
-            self.drained = not data
-            self.whole = not data or self._is_whole()
-
-    def _is_whole(self) -> bool:
-        if not self._body_at and not self._find_body():
-            return False
-        if self._chunk_at is not None:
-            return self._chunks_are_whole(self._chunk_at)
-        self.drained = len(self.received) == self._body_end
-        return self._body_end is None or len(self.received) >= self._body_end
-
-    def _find_body(self) -> bool:
-        """Find out where the body begins and how it ends; False while the head is coming in."""
-        at = self.received.find(b"\r\n\r\n")
-        if (len(self.received) if at < 0 else at) > MAX_HEAD_BYTES:
-            raise LimitRequestHeaders("head of the request")
-        if at < 0:
-            return False
-        self._body_at = at + 4
-        self.head = bytes(self.received[:at])
-        lines = self.head.lower().split(b"\r\n")[1:]
-        fields = [
-            (name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)
-        ]
-        lengths = [value for name, value in fields if name == b"content-length"]
-        codings = [value for name, value in fields if name == b"transfer-encoding"]
-        if codings == [b"chunked"] and not lengths:
-            self._chunk_at = self._body_at
-        elif not codings and not lengths:
-            self._body_end = self._body_at
-        elif not codings and len(lengths) == 1 and re.fullmatch(rb"[0-9]{1,15}", lengths[0]):
-            length = int(lengths[0])
-            self._body_end = self._body_at + length if length <= self._max_body_bytes else None
-        # what is left is not waited for: it is for gunicorn or the application to refuse
-        waiting = self._chunk_at or (self._body_end or 0) > len(self.received)
-        if waiting and (b"expect", b"100-continue") in fields:
-            with contextlib.suppress(BlockingIOError):
-                self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return True
-
-    def _chunks_are_whole(self, at: int) -> bool:
-        """Walk over the chunks from `at`, the start of a size line, as far as they have come."""
-        while (line_end := self.received.find(b"\r\n", at)) >= 0:
-            try:
-                size = int(bytes(self.received[at:line_end]).partition(b";")[0], 16)
-            except ValueError:
-                return True
-            if size <= 0:
-                trailer_end = self.received.find(b"\r\n\r\n", line_end)
-                self.drained = trailer_end == len(self.received) - 4
-                return size < 0 or trailer_end >= 0
-            here = min(size, len(self.received) - line_end - 2)
-            if self._chunked_bytes + here > self._max_body_bytes:
-                return True
-            if len(self.received) < line_end + 2 + size + 2:
-                break
-            self._chunked_bytes += size
-            self._chunk_at = at = line_end + 2 + size + 2
-        # chunks of a byte each would take six times the limit
-        return len(self.received) > 2 * self._max_body_bytes + MAX_HEAD_BYTES
-
-    def body(self) -> bytes:
-        """Return what came behind the head."""
-        return bytes(memoryview(self.received)[self._body_at :])
-
-    def recv(self, size: int) -> bytes:
-        """Give out what was received, then the end."""
-        if self._unread is None:
-            self._unread = io.BytesIO(self.received)
-        return self._unread.read(size)
-
-    def close(self) -> None:
-        """Keep the socket: gunicorn closes after its answer, and the worker knows when it may."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Be the client's socket in all else."""
-        return getattr(self.client, name)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
 
 
-class PatientSyncWorker(JsonErrors, SyncWorker):
-    """One request at a time in the application, any number on their way to it."""
+def release_stop_signals() -> None:
+    """Undo `hold_stop_signals`, in the master after the fork and in the worker once it is ready."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+
+os.register_at_fork(after_in_parent=release_stop_signals)
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """A client with its one request."""
+
+    client: socket.socket
+    request: RequestBuffer
+    deadline: float
+    """Of `time.monotonic`: when the request has to be complete."""
+
+
+class BufferingWorker(Worker):
+    """Any number of requests on their way in, `threads` at a time in the application."""
+
+    alive: bool
+
+    def init_signals(self) -> None:
+        """Install the worker's handlers, then let the signals in that came before them."""
+        super().init_signals()
+        release_stop_signals()
 
     def run(self) -> None:
-        """Serve until gunicorn says stop, then finish what has begun to come in."""
-        self._max_body_bytes: int = self.wsgi.extensions["settings"].max_body_bytes
-        self._plainly = not _asks_for_more(self.cfg)
-        # both in the order of their deadlines
-        self._incoming: dict[int, Incoming] = {}
-        self._lingering: dict[int, tuple[socket.socket, float]] = {}
-        self._listeners = {listener.fileno(): listener for listener in self.sockets}
-        self._addresses = {listener: listener.getsockname() for listener in self.sockets}
-        self._epoll = select.epoll()
-        self._epoll.register(self.PIPE[0], select.EPOLLIN)
-        for number, listener in self._listeners.items():
-            listener.setblocking(False)
-            with contextlib.suppress(OSError):  # not a TCP socket
-                listener.sock.setsockopt(
-                    socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_S
-                )
-            # exclusive: a connection wakes one idle worker, not all of them
-            self._epoll.register(number, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-
-        while self.alive or self._incoming:
-            self.notify()
-            for number, _ in self._epoll.poll(self._timeout_s()):
-                self._on_ready(number)
-            self._end_late()
-            if not self.is_parent_alive():
+        """Serve until gunicorn says stop, then finish what has begun to arrive."""
+        self._prepare()
+        while self.alive or self._arriving or self._in_application:
+            self._beat()
+            for number, _ in self._poller.poll(self._seconds_to_wait()):
+                self._on_readable(number)
+            self._close_late()
+            if os.getppid() != self.ppid:
+                self.log.info("Parent changed, shutting down: %s", self)
                 return
             if not self.alive:
                 self._stop_listening()
 
-    def _timeout_s(self) -> float:
-        deadlines = [incoming.deadline for incoming in itertools.islice(self._incoming.values(), 1)]
-        deadlines += [end for _, end in itertools.islice(self._lingering.values(), 1)]
-        return max(0.0, min([1.0, *(deadline - time.monotonic() for deadline in deadlines)]))
+    def _prepare(self) -> None:
+        self._limits = Limits(
+            line_bytes=self.cfg.limit_request_line or sys.maxsize,
+            fields=self.cfg.limit_request_fields,
+            field_bytes=self.cfg.limit_request_field_size or sys.maxsize,
+            body_bytes=self.wsgi.extensions["settings"].max_body_bytes,
+        )
+        self._logs_access = bool(self.cfg.accesslog or self.cfg.statsd_host)
+        # both in the order of their deadlines
+        self._arriving: dict[int, Connection] = {}
+        self._lingering: dict[int, tuple[socket.socket, float]] = {}
+        self._poller = select.epoll() if hasattr(select, "epoll") else _Poll()
+        self._poller.register(self.PIPE[0], select.POLLIN)
+        self._listeners = {listener.fileno(): listener for listener in self.sockets}
+        self._base_environs = {}
+        for number, listener in self._listeners.items():
+            listener.setblocking(False)
+            self._base_environs[number] = self._base_environ(listener.getsockname())
+            if hasattr(socket, "TCP_DEFER_ACCEPT"):
+                with contextlib.suppress(OSError):  # not a TCP socket
+                    listener.sock.setsockopt(
+                        socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_S
+                    )
+        self._last_beat = 0.0
+        self._accepting = False
+        self._start_threads()
+        self._accept_while_idle()
 
-    def _on_ready(self, number: int) -> None:
+    def _base_environ(self, server: Any) -> dict[str, Any]:
+        """Return what the environs of a listener's requests have in common (PEP 3333)."""
+        name, port = server[:2] if isinstance(server, tuple) else ("localhost", "")
+        return {
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": self.cfg.threads > 1,
+            "wsgi.multiprocess": self.cfg.workers > 1,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            "SERVER_SOFTWARE": SERVER_SOFTWARE,
+            "SERVER_NAME": name,
+            "SERVER_PORT": str(port),
+            "SCRIPT_NAME": "",
+        }
+
+    def _beat(self) -> None:
+        """Tell gunicorn that the worker lives, once a second.
+
+        Not while all threads are busy: a worker whose threads hang is ended by the time-out.
+        """
+        now = time.monotonic()
+        if now - self._last_beat >= 1 and self._in_application < self.cfg.threads:
+            self._last_beat = now
+            self.notify()
+
+    # what the poller reports
+
+    def _on_readable(self, number: int) -> None:
         if number in self._listeners:
-            self._accept(self._listeners[number])
-        elif number in self._incoming:
-            self._advance(self._incoming[number])
+            self._accept(number)
+        elif number in self._arriving:
+            self._read(self._arriving[number])
         elif number in self._lingering:
             self._discard(number)
         elif number == self.PIPE[0]:
-            os.read(number, 4096)
+            with contextlib.suppress(BlockingIOError):
+                os.read(number, 4096)
+            self._collect_answered()
 
-    def _accept(self, listener: Any) -> bool:
+    def _seconds_to_wait(self) -> float:
+        deadlines = [each.deadline for each in itertools.islice(self._arriving.values(), 1)]
+        deadlines += [end for _, end in itertools.islice(self._lingering.values(), 1)]
+        return max(0.0, min([1.0, *(deadline - time.monotonic() for deadline in deadlines)]))
+
+    # requests on their way in
+
+    def _accept(self, number: int) -> bool:
         try:
-            client, address = listener.accept()
+            client, address = self._listeners[number].accept()
         except OSError:
             # another worker was first, or the client has left again
             return False
-        incoming = Incoming(client, address, self._max_body_bytes, self._addresses[listener])
+        environ = self._base_environs[number].copy()
+        if isinstance(address, tuple):
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = address[0], str(address[1])
+        request = RequestBuffer(self._limits, environ)
+        connection = Connection(client, request, time.monotonic() + REQUEST_DEADLINE_S)
         # nearly every request is there as a whole, and needs no waiting for
-        self._advance(incoming)
-        if self._is_waiting(incoming):
+        self._read(connection)
+        if self._is_arriving(connection):
             self._make_room()
         return True
 
+    def _read(self, connection: Connection) -> None:
+        """Read what has arrived; answer the request if it is complete, else wait for the rest."""
+        request = connection.request
+        try:
+            while not request.complete:
+                data = connection.client.recv(65_536, socket.MSG_DONTWAIT)
+                if data:
+                    request.feed(data)
+                elif request.received_bytes:
+                    request.end()
+                else:
+                    self._drop(connection)
+                    return
+        except BlockingIOError:
+            self._wait_for_more(connection)
+        except OSError:
+            self._drop(connection)
+        except RequestError as error:
+            self._refuse(connection, error.status, str(error))
+        else:
+            self._dispatch(connection)
+
+    def _wait_for_more(self, connection: Connection) -> None:
+        request = connection.request
+        if request.expects_continue:
+            request.expects_continue = False
+            with contextlib.suppress(OSError):
+                connection.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._is_arriving(connection):
+            self._arriving[connection.client.fileno()] = connection
+            self._poller.register(connection.client, select.POLLIN)
+        elif request.received_bytes > MAX_HEAD_BYTES:
+            self._make_room()
+
     def _make_room(self) -> None:
         """Give up on the longest-waiting while too many, or too many bytes, are held."""
-        most_bytes = MAX_WAITING_BODIES * (self._max_body_bytes + MAX_HEAD_BYTES)
+        most_bytes = MAX_WAITING_BODIES * (self._limits.body_bytes + MAX_HEAD_BYTES)
         while (
-            len(self._incoming) > MAX_WAITING
-            or sum(len(incoming.received) for incoming in self._incoming.values()) > most_bytes
+            len(self._arriving) > MAX_WAITING
+            or sum(each.request.received_bytes for each in self._arriving.values()) > most_bytes
         ):
-            self._refuse_late(next(iter(self._incoming.values())))
+            self._refuse_late(next(iter(self._arriving.values())))
 
-    def _advance(self, incoming: Incoming) -> None:
-        """Read on, and serve the request if it is whole; else wait for the rest."""
-        try:
-            incoming.read()
-        except OSError:
-            self._forget(incoming)
-            incoming.client.close()
-        except LimitRequestHeaders as too_long:
-            self._refuse(incoming, too_long)
+    def _refuse_late(self, connection: Connection) -> None:
+        if connection.request.received_bytes:
+            self._refuse(connection, HTTPStatus.REQUEST_TIMEOUT, "not complete in time")
         else:
-            if incoming.whole:
-                self._serve(incoming)
-            elif not self._is_waiting(incoming):
-                self._incoming[incoming.client.fileno()] = incoming
-                self._epoll.register(incoming.client, select.EPOLLIN)
-            elif len(incoming.received) > MAX_HEAD_BYTES:
-                self._make_room()
+            self._drop(connection)
 
-    def _serve(self, incoming: Incoming) -> None:
-        self._forget(incoming)
-        self.notify()
-        if self._plainly and incoming.drained and self._serve_plain(incoming):
-            self._part(incoming)
+    def _refuse(self, connection: Connection, status: HTTPStatus, reason: str) -> None:
+        fields = {"outcome": "refused", "reason": reason, "status": status.value}
+        self.log.warning("Malformed request refused", extra={"fields": fields})
+        self._forget(connection)
+        _send(connection.client, _error_response(status, status.phrase.capitalize()))
+        self._close(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        self._forget(connection)
+        connection.client.close()
+
+    def _is_arriving(self, connection: Connection) -> bool:
+        return self._arriving.get(connection.client.fileno()) is connection
+
+    def _forget(self, connection: Connection) -> None:
+        if self._is_arriving(connection):
+            self._poller.unregister(connection.client)
+            del self._arriving[connection.client.fileno()]
+
+    # complete requests
+
+    def _dispatch(self, connection: Connection) -> None:
+        """Have the application answer a complete request, here or in a thread."""
+        self._forget(connection)
+        self._beat()
+        if self.cfg.threads == 1:
+            self._respond(connection)
+            self._close(connection)
             return
-        # answers are small and fit into the socket's buffer: this bounds the pathological
-        incoming.client.settimeout(LINGER_S)
-        # the first is asked for the address that the client connected to
-        self.handle(incoming, incoming, incoming.address)
-        self._part(incoming)
+        with self._lock:
+            self._in_application += 1
+        self._requests.put(connection)
+        self._accept_while_idle()
 
-    def _serve_plain(self, incoming: Incoming) -> bool:
-        """Serve a request by the short way; False, and nothing done, if it is not plain."""
-        environ = plain_environ(
-            incoming.head, incoming.body(), incoming.address, incoming.server, self.cfg
-        )
-        if environ is None:
-            return False
+    def _respond(self, connection: Connection) -> None:
         try:
-            data = self._answer_of(environ)
-            if len(data) > _FITS:
-                incoming.client.settimeout(LINGER_S)
-            incoming.client.sendall(data)
-        except OSError:
-            self.log.debug("The client was gone before its answer")
+            response = self._response(connection.request.environ)
         # every BaseException: SystemExit is how gunicorn ends a worker past its time-out
-        except BaseException as error:
-            self.handle_error(None, incoming, incoming.address, error)
-        return True
+        except BaseException:
+            # the application answers its own errors, so it was cut short: nothing was confirmed
+            fields = {"outcome": "failed", "status": 500}
+            self.log.exception("Failed to persist webhook", extra={"fields": fields})
+            response = _error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Storage unavailable")
+        _send(connection.client, response)
 
-    def _answer_of(self, environ: dict[str, Any]) -> bytes:
+    def _response(self, environ: dict[str, Any]) -> bytes:
+        """Call the application and return its whole response."""
+        started_at = time.monotonic()
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
             started.append((status, headers))
 
         self.nr += 1
-        if self.nr >= self.max_requests:
+        if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
-        content = self.wsgi(environ, start_response)
+        chunks = self.wsgi(environ, start_response)
         try:
-            return answer(*started[-1], b"".join(content))
+            content = b"".join(chunks)
         finally:
-            content.close()
+            if hasattr(chunks, "close"):
+                chunks.close()
+        status, headers = started[-1]
+        if self._logs_access:
+            self._log_access(environ, status, headers, len(content), time.monotonic() - started_at)
+        return _rendered(status, headers, content)
 
-    def _refuse(self, incoming: Incoming, reason: Exception) -> None:
-        self._forget(incoming)
-        self.handle_error(None, incoming, incoming.address, reason)
-        self._part(incoming)
+    def _log_access(
+        self, environ: dict[str, Any], status: str, headers: Any, sent: int, seconds: float
+    ) -> None:
+        """Write gunicorn's access log, and its statsd metrics, as its own workers do."""
+        fields = [
+            (key[5:].replace("_", "-"), value)
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+        ]
+        response = SimpleNamespace(status=status, headers=headers, sent=sent)
+        request = SimpleNamespace(headers=fields)
+        self.log.access(response, request, environ, timedelta(seconds=seconds))
 
-    def _refuse_late(self, incoming: Incoming) -> None:
-        if incoming.received:
-            self._refuse(incoming, TimeoutError())
-        else:
-            self._forget(incoming)
-            incoming.client.close()
+    # threads
 
-    def _is_waiting(self, incoming: Incoming) -> bool:
-        return self._incoming.get(incoming.client.fileno()) is incoming
+    def _start_threads(self) -> None:
+        self._in_application = 0
+        self._lock = threading.Lock()
+        self._requests: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._answered: deque[Connection] = deque()
+        if self.cfg.threads > 1:
+            for _ in range(self.cfg.threads):
+                threading.Thread(target=self._serve_requests, daemon=True).start()
 
-    def _forget(self, incoming: Incoming) -> None:
-        if self._is_waiting(incoming):
-            self._epoll.unregister(incoming.client)
-            del self._incoming[incoming.client.fileno()]
+    def _serve_requests(self) -> None:
+        """Answer requests, one after the other; the main thread closes what has to linger."""
+        while True:
+            connection = self._requests.get()
+            self._respond(connection)
+            lingers = connection.request.has_unread_bytes
+            if lingers:
+                self._answered.append(connection)
+            else:
+                connection.client.close()
+            with self._lock:
+                self._in_application -= 1
+                wakes = lingers or not self._accepting or not self.alive
+            if wakes:
+                with contextlib.suppress(BlockingIOError):  # full: it is awake already
+                    os.write(self.PIPE[1], b"\0")
 
-    def _part(self, incoming: Incoming) -> None:
-        """Close, at once where the client has said all it had to, else when it has read why."""
-        client = incoming.client
-        if incoming.drained or len(self._lingering) >= MAX_WAITING:
+    def _collect_answered(self) -> None:
+        while self._answered:
+            self._close(self._answered.popleft())
+        self._accept_while_idle()
+
+    def _accept_while_idle(self) -> None:
+        """Listen while a thread is idle; else leave new connections to the other workers."""
+        with self._lock:
+            accepting = self._in_application < self.cfg.threads
+            if accepting == self._accepting:
+                return
+            self._accepting = accepting
+        for number in self._listeners:
+            if accepting:
+                # exclusive: a connection wakes one idle worker, not all of them
+                exclusive = getattr(select, "EPOLLEXCLUSIVE", 0)
+                self._poller.register(number, select.POLLIN | exclusive)
+            else:
+                self._poller.unregister(number)
+
+    # connections on their way out
+
+    def _close(self, connection: Connection) -> None:
+        """Close, at once where the client has sent everything, else when it has read the answer."""
+        client = connection.client
+        if not connection.request.has_unread_bytes or len(self._lingering) >= MAX_WAITING:
             client.close()
             return
         try:
@@ -335,7 +390,7 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
             client.close()
             return
         self._lingering[client.fileno()] = (client, time.monotonic() + LINGER_S)
-        self._epoll.register(client, select.EPOLLIN)
+        self._poller.register(client, select.POLLIN)
 
     def _discard(self, number: int) -> None:
         client, _ = self._lingering[number]
@@ -350,44 +405,82 @@ class PatientSyncWorker(JsonErrors, SyncWorker):
 
     def _close_lingering(self, number: int) -> None:
         client, _ = self._lingering.pop(number)
-        self._epoll.unregister(client)
+        self._poller.unregister(client)
         client.close()
 
-    def _end_late(self) -> None:
+    def _close_late(self) -> None:
         now = time.monotonic()
-        late = [incoming for incoming in self._incoming.values() if incoming.deadline <= now]
-        for incoming in late:
-            # read first, judge after: its last bytes may have come while the application worked
-            if self._is_waiting(incoming):
-                self._advance(incoming)
-            if self._is_waiting(incoming):
-                self._refuse_late(incoming)
+        for connection in [each for each in self._arriving.values() if each.deadline <= now]:
+            # its last bytes may have arrived while the application worked
+            if self._is_arriving(connection):
+                self._read(connection)
+            if self._is_arriving(connection):
+                self._refuse_late(connection)
         for number in [number for number, (_, end) in self._lingering.items() if end <= now]:
             self._close_lingering(number)
 
     def _stop_listening(self) -> None:
-        """Take what is in the queue already, then let the kernel refuse what comes.
+        """Take what is in the accept queue already, then let the kernel refuse what comes.
 
-        Who has not said a word is let go; the others get a little time.
+        A client that has sent nothing is dropped; the others get a little time.
         """
-        for number, listener in self._listeners.items():
-            for _ in range(_TAKEN_AT_STOP):
-                if not self._accept(listener):
+        for number in self._listeners:
+            for _ in range(_ACCEPTED_AT_STOP):
+                if not self._accept(number):
                     break
-            self._epoll.unregister(number)
+        for number, listener in self._listeners.items():
+            if self._accepting:
+                self._poller.unregister(number)
             listener.close()
         self._listeners.clear()
-        for incoming in list(self._incoming.values()):
-            incoming.deadline = min(incoming.deadline, time.monotonic() + STOP_DEADLINE_S)
-            if not incoming.received:
-                self._refuse_late(incoming)
+        for connection in list(self._arriving.values()):
+            connection.deadline = min(connection.deadline, time.monotonic() + STOP_DEADLINE_S)
+            if not connection.request.received_bytes:
+                self._refuse_late(connection)
 
 
-def _asks_for_more(config: Any) -> bool:
-    """Whether gunicorn was told to do something with each request that the short way does not."""
-    default = Config()
-    names = ("pre_request", "post_request", "accesslog", "statsd_host", "logger_class", "certfile")
-    return bool(os.environ.get("SCRIPT_NAME")) or any(
-        config.settings[name].get() != default.settings[name].get()
-        for name in (*names, "proxy_protocol", "protocol")
+class _Poll:
+    """`select.poll` as `select.epoll`, for systems that have no epoll, such as macOS."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self.register = self._poll.register
+        self.unregister = self._poll.unregister
+
+    def poll(self, seconds: float) -> list[tuple[int, int]]:
+        return self._poll.poll(seconds * 1000)
+
+
+def _send(client: socket.socket, data: bytes) -> None:
+    """Send an answer to a client that may be gone, and wait at most `LINGER_S` for its reader."""
+    with contextlib.suppress(OSError):
+        if len(data) > _SOCKET_BUFFER_BYTES:
+            client.settimeout(LINGER_S)
+        client.sendall(data)
+
+
+def _error_response(status: HTTPStatus, message: str) -> bytes:
+    content = json.dumps({"error": message}).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
+    return _rendered(f"{status.value} {status.phrase}", headers, content)
+
+
+def _rendered(status: str, headers: Iterable[tuple[str, str]], content: bytes) -> bytes:
+    """Return a response after which the connection is closed."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    head = (
+        f"HTTP/1.1 {status}\r\nServer: {SERVER}\r\nDate: {_date(int(time.time()))}\r\n"
+        f"Connection: close\r\n{lines}\r\n"
     )
+    return head.encode("latin-1") + content
+
+
+_last_date = (0, "")
+
+
+def _date(second: int) -> str:
+    """Return the Date header's value, made once a second."""
+    global _last_date
+    if _last_date[0] != second:
+        _last_date = (second, formatdate(second, usegmt=True))
+    return _last_date[1]

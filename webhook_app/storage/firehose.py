@@ -1,33 +1,32 @@
-"""The archive in AWS: Kinesis Data Firehose, and S3 for what is too large for one record.
+"""The archive in AWS: Firehose, and S3 for what is too large for one Firehose record.
 
-The only module through which deliveries speak to AWS; the doctor asks its questions with clients
-of its own. Credentials, endpoints and signing are boto3's.
+The first try of a PutRecord is a direct request (`direct`). Where Firehose does not confirm it,
+whatever the reason, boto3's client has the other tries, and its result counts. After five
+deliveries in a row that only boto3 could store, direct requests pause for a minute.
 """
 
-import functools
 import gzip
 import logging
 import os
 import random
-import threading
 import time
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies
 
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.retries.quota import RetryQuota
+from botocore.utils import get_environ_proxies
 
 from ..events.record import Record
 from ..settings import Settings
 from ..version import __version__
 from .archive import ArchiveError, object_key
-from .direct import LeanPutRecord, NotConfirmedError, RefusedError, StaleError
+from .credentials import CachedCredentials
+from .direct import DirectClient, RejectedError, StaleConnectionError
 
 if TYPE_CHECKING:
     from mypy_boto3_firehose import FirehoseClient
@@ -39,10 +38,12 @@ log = logging.getLogger(__name__)
 #: https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html
 MAX_RECORD_BYTES = 1_024_000
 
-_USER_AGENT = f"stripe-analytics-backend/{__version__}"
+#: Deliveries in a row that only boto3 could store, after which direct requests pause.
+MAX_DIRECT_FAILURES = 5
+#: Seconds of that pause. A way that cannot work, such as an unknown CA, costs little then.
+DIRECT_PAUSE_S = 60.0
 
-# what botocore's standard mode takes out of its quota of 500 for a retry
-_RETRY_COST = 14
+_USER_AGENT = f"stripe-analytics-backend/{__version__}"
 
 
 class FirehoseArchive:
@@ -64,14 +65,9 @@ class FirehoseArchive:
         self._bucket = settings.archive_bucket
         self._firehose = firehose_client(settings)
         self._s3 = s3_client(settings) if settings.archive_bucket else None
-        self._quota = RetryQuota()
-        # looked up now, so that no delivery waits for it and the operator learns of it at boot
-        credentials = _session().get_credentials()
-        if credentials is None:
-            log.error("No AWS credentials found: give the service a role, or AWS_ACCESS_KEY_ID")
-        elif isinstance(credentials, RefreshableCredentials):
-            os.register_at_fork(after_in_child=functools.partial(_renew_ahead, credentials))
-        self._lean = _lean(settings, self._firehose, credentials)
+        self._direct = _direct_client(settings, self._firehose)
+        self._direct_failures = 0
+        self._direct_from = 0.0
 
     def put(self, record: Record) -> None:
         """Store the record with PutRecord, or in the bucket if it is over `MAX_RECORD_BYTES`.
@@ -82,52 +78,50 @@ class FirehoseArchive:
         line = record.line()
         if len(line) > MAX_RECORD_BYTES:
             self._put_oversize(record, line)
-            return
-        if self._lean:
-            if self._put_leanly(self._lean, line):
-                return
+        elif self._direct is None or time.monotonic() < self._direct_from:
+            self._put_with_boto3(line)
+        elif not self._put_directly(self._direct, line):
             self._count_retries(1)
-        try:
-            answer = self._firehose.put_record(
-                DeliveryStreamName=self._stream_name, Record={"Data": line}
-            )
-            self._count_retries(_retries(answer))
-            confirmed = bool(answer.get("RecordId"))
-        # every Exception: a corrupt answer can raise anything out of botocore's parsers
-        except Exception as error:
-            self._count_retries(_retries(getattr(error, "response", None)))
-            raise ArchiveError(f"PutRecord: {_describe(error)}") from error
-        if not confirmed:
-            raise ArchiveError("PutRecord: the answer has no RecordId")
+            self._put_with_boto3(line)
+            self._note_direct_failure()
 
-    def rehearse(self, record: Record) -> None:
-        """Do what a put does without sending anything, to have done it before."""
+    def prepare(self, record: Record) -> None:
+        """Do what a put does without sending anything, to fill caches before the fork."""
         line = record.line()
-        if self._lean:
-            # no real ones: those of a role could be due, and their renewal hang
-            self._lean.request(line, ReadOnlyCredentials("", "", None))
+        if self._direct:
+            # not with real credentials: those of a role could be due for renewal
+            self._direct.signed_request(line, ReadOnlyCredentials("", "", None))
 
-    def _put_leanly(self, lean: LeanPutRecord, line: bytes) -> bool:
-        """Return whether the first attempt was confirmed, and else when boto3 may try again.
-
-        Raises:
-            ArchiveError: it was not, and another attempt would be refused like this one, or so
-                many others were not that it would only add to what is wrong.
-        """
+    def _put_directly(self, direct: DirectClient, line: bytes) -> bool:
+        """Return whether Firehose confirmed; if not, return when boto3 may try."""
         try:
-            lean.put(line)
-        except StaleError:
+            direct.put_record(line)
+        except (RejectedError, StaleConnectionError):
             return False
-        except RefusedError as refused:
-            raise ArchiveError(f"PutRecord: {_said(refused.code, refused.message)}") from refused
-        # every Exception: what is not the confirmation is boto3's to tell
-        except Exception as error:
-            if not self._quota.acquire(_RETRY_COST):
-                raise ArchiveError(f"PutRecord: {_describe(error)}, no retry") from error
-            _pause()
+        # every Exception: whatever is not the confirmation is for boto3 to judge
+        except Exception:
+            # as botocore's standard mode waits before a first retry
+            time.sleep(random.random())  # noqa: S311 # nosec B311 - spreads load, keeps no secret
             return False
-        self._quota.release(_RETRY_COST)
+        self._direct_failures = 0
         return True
+
+    def _note_direct_failure(self) -> None:
+        """Count a delivery that boto3 has stored and the direct request has not."""
+        self._direct_failures += 1
+        if self._direct_failures >= MAX_DIRECT_FAILURES:
+            self._direct_from = time.monotonic() + DIRECT_PAUSE_S
+            fields = {"failures": self._direct_failures, "pause_s": DIRECT_PAUSE_S}
+            log.warning("Direct PutRecord fails, boto3 works", extra={"fields": fields})
+
+    def _put_with_boto3(self, line: bytes) -> None:
+        self._call(
+            "PutRecord",
+            "RecordId",
+            self._firehose.put_record,
+            DeliveryStreamName=self._stream_name,
+            Record={"Data": line},
+        )
 
     def _put_oversize(self, record: Record, line: bytes) -> None:
         if not self._bucket or not self._s3:
@@ -135,40 +129,30 @@ class FirehoseArchive:
                 f"the record has {len(line)} bytes and Firehose takes {MAX_RECORD_BYTES}: "
                 "set ARCHIVE_BUCKET to the stream's bucket, and Stripe's next delivery is archived"
             )
+        self._call(
+            "PutObject",
+            "ETag",
+            self._s3.put_object,
+            Bucket=self._bucket,
+            Key=object_key(record),
+            Body=gzip.compress(line, 6, mtime=0),
+            ContentType="application/gzip",
+        )
+
+    def _call(
+        self, name: str, confirmation: str, method: Callable[..., Any], **arguments: object
+    ) -> None:
+        """Call a method of boto3; return only if the answer has a field named `confirmation`."""
         try:
-            answer = self._s3.put_object(
-                Bucket=self._bucket,
-                Key=object_key(record),
-                Body=gzip.compress(line, 6, mtime=0),
-                ContentType="application/gzip",
-            )
+            answer = method(**arguments)
             self._count_retries(_retries(answer))
-            confirmed = bool(answer.get("ETag"))
+            confirmed = bool(answer.get(confirmation))
+        # every Exception: a corrupt answer can raise anything out of botocore's parsers
         except Exception as error:
             self._count_retries(_retries(getattr(error, "response", None)))
-            raise ArchiveError(f"PutObject: {_describe(error)}") from error
+            raise ArchiveError(f"{name}: {_describe(error)}") from error
         if not confirmed:
-            raise ArchiveError("PutObject: the answer has no ETag")
-
-
-def _renew_ahead(credentials: RefreshableCredentials) -> None:
-    """Renew the credentials of a role in a thread of this process, before they expire.
-
-    botocore would do it inside a delivery, which then waits for the platform's metadata service: a
-    few milliseconds, or 8 s where that hangs. While one thread renews, botocore lets the others go
-    on with what they have; that is from 15 minutes before the end to 10.
-    """
-
-    def renew() -> None:
-        while True:
-            try:
-                credentials.get_frozen_credentials()
-                time.sleep(0.2 if credentials.refresh_needed() else 1)
-            except Exception:
-                log.exception("AWS credentials could not be renewed")
-                time.sleep(1)
-
-    threading.Thread(target=renew, name="credentials", daemon=True).start()
+            raise ArchiveError(f"{name}: the answer has no {confirmation}")
 
 
 def _retries(answer: Any) -> int:
@@ -176,35 +160,16 @@ def _retries(answer: Any) -> int:
     return int((answer or {}).get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
-def _pause() -> None:
-    """Wait as botocore's standard mode does before a first retry: up to a second, at random."""
-    time.sleep(random.random())  # noqa: S311 # nosec B311 - spreads load, keeps no secret
-
-
-def _goes_leanly(settings: Settings) -> bool:
-    """Whether the first attempt of a PutRecord is the lean one, and boto3 has the others.
-
-    It is not where boto3 was asked for, where a single attempt has to tell what went wrong, and
-    where the environment names a proxy.
-    """
-    return settings.transport == "lean" and settings.attempts > 1 and not getproxies()
-
-
-def _lean(
-    settings: Settings, client: "FirehoseClient", credentials: Credentials | None
-) -> LeanPutRecord | None:
-    if credentials is None or not _goes_leanly(settings):
-        return None
-    return LeanPutRecord(
-        client.meta.endpoint_url,
-        client.meta.region_name,
-        settings.stream_name or "",
-        credentials,
-        _USER_AGENT,
-        botocore.session.get_session().get_config_variable("ca_bundle"),
-        settings.connect_timeout_s,
-        settings.read_timeout_s,
-    )
+def _describe(error: Exception) -> str:
+    """Say what went wrong, in words that cannot hold a payload or a secret."""
+    if isinstance(error, ClientError):
+        details = error.response.get("Error", {})
+        # the message of a wrong signature quotes what was signed, a session token with it
+        message = str(details.get("Message", "")).partition("The Canonical String")[0].strip()
+        return f"{details.get('Code', 'Unknown')}: {message}"[:500]
+    if isinstance(error, BotoCoreError):
+        return f"{type(error).__name__}: {error}"[:500]
+    return type(error).__name__
 
 
 @cache
@@ -215,26 +180,21 @@ def _session() -> boto3.Session:
 @cache
 def firehose_client(settings: Settings) -> "FirehoseClient":
     """Return the process's one Firehose client; it connects when it is first used."""
-    attempts = settings.attempts - 1 if _goes_leanly(settings) else settings.attempts
-    client = _session().client(
-        "firehose", region_name=settings.aws_region, config=_config(settings, attempts)
-    )
-    client.meta.events.register_first("needs-retry.firehose.PutRecord", _ignore_retry_after)
+    client: FirehoseClient = _client("firehose", "PutRecord", settings, settings.attempts)
+    if _has_direct_try(settings, client):
+        client = _client("firehose", "PutRecord", settings, settings.attempts - 1)
     return client
 
 
 @cache
 def s3_client(settings: Settings) -> "S3Client":
     """Return the process's one S3 client; it connects when it is first used."""
-    client = _session().client(
-        "s3", region_name=settings.aws_region, config=_config(settings, settings.attempts)
-    )
-    client.meta.events.register_first("needs-retry.s3.PutObject", _ignore_retry_after)
+    client: S3Client = _client("s3", "PutObject", settings, settings.attempts)
     return client
 
 
-def _config(settings: Settings, attempts: int) -> Config:
-    return Config(
+def _client(service: str, operation: str, settings: Settings, attempts: int) -> Any:
+    config = Config(
         connect_timeout=settings.connect_timeout_s,
         read_timeout=settings.read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": attempts},
@@ -245,6 +205,10 @@ def _config(settings: Settings, attempts: int) -> Config:
         disable_request_compression=True,
         user_agent=_USER_AGENT,
     )
+    session: Any = _session()  # its types want a literal name
+    client = session.client(service, region_name=settings.aws_region, config=config)
+    client.meta.events.register_first(f"needs-retry.{service}.{operation}", _ignore_retry_after)
+    return client
 
 
 def _ignore_retry_after(response: Any, **_: Any) -> None:
@@ -256,18 +220,29 @@ def _ignore_retry_after(response: Any, **_: Any) -> None:
         response[0].headers.pop("x-amz-retry-after", None)
 
 
-def _describe(error: Exception) -> str:
-    """Say what went wrong, in words that cannot hold a payload or a secret."""
-    if isinstance(error, ClientError):
-        details = error.response.get("Error", {})
-        return _said(details.get("Code", "Unknown"), details.get("Message", ""))
-    if isinstance(error, NotConfirmedError):
-        return str(error)[:500]
-    if isinstance(error, BotoCoreError):
-        return f"{type(error).__name__}: {error}"[:500]
-    return type(error).__name__
+def _has_direct_try(settings: Settings, client: "FirehoseClient") -> bool:
+    """Whether the first try is a direct request: not where a proxy or the only try is needed."""
+    wanted = settings.transport == "direct" and settings.attempts > 1
+    return wanted and not get_environ_proxies(client.meta.endpoint_url)
 
 
-def _said(code: str, message: str) -> str:
-    """Return AWS's words without what was signed: a wrong signature's message quotes the token."""
-    return f"{code}: {message.partition('The Canonical String')[0].strip()}"[:500]
+def _direct_client(settings: Settings, client: "FirehoseClient") -> DirectClient | None:
+    """Return the client of the first try; None where boto3 has all of them."""
+    # looked up at boot, so that no delivery waits for it and the operator learns of it
+    credentials = _session().get_credentials()
+    if credentials is None:
+        log.error("No AWS credentials found: give the service a role, or AWS_ACCESS_KEY_ID")
+    if credentials is None or not _has_direct_try(settings, client):
+        return None
+    # in botocore's order: AWS_CA_BUNDLE or `ca_bundle` of the profile, then requests' variable
+    ca_bundle = botocore.session.get_session().get_config_variable("ca_bundle")
+    return DirectClient(
+        client.meta.endpoint_url,
+        client.meta.region_name,
+        settings.stream_name or "",
+        CachedCredentials(credentials),
+        _USER_AGENT,
+        ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE"),
+        settings.connect_timeout_s,
+        settings.read_timeout_s,
+    )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, Response
 
 from ..version import __version__
-from .responses import answer
+from .responses import json_response
 
 bp = Blueprint("health", __name__)
 
@@ -17,4 +17,4 @@ bp = Blueprint("health", __name__)
 def health() -> Response:
     """Return status, version and the process's time (UTC, ISO 8601)."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return answer(200, {"status": "ok", "version": __version__, "timestamp": now})
+    return json_response(200, {"status": "ok", "version": __version__, "timestamp": now})

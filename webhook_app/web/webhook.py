@@ -4,17 +4,19 @@ import logging
 import re
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from flask import Blueprint, Response, current_app, request
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from ..events.record import webhook_record
-from ..events.signature import refusal
-from ..monitoring.counters import Counters
-from ..settings import Settings
-from ..storage.archive import Archive, ArchiveError
-from .responses import answer, error
+from ..events.signature import verify
+from ..storage.archive import ArchiveError
+from .responses import error, json_response
+
+if TYPE_CHECKING:
+    from ..monitoring.counters import Counters
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +24,18 @@ bp = Blueprint("webhook", __name__)
 
 # what Heroku's router and common proxies send; anything else could forge a log line
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=@-]{1,200}")
-# https://www.w3.org/TR/trace-context/#traceparent-header, where an id of zeros is none
+# https://www.w3.org/TR/trace-context/#traceparent-header; an id of zeros is invalid
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+_LEVELS = {"archived": logging.INFO, "refused": logging.WARNING, "failed": logging.ERROR}
+
+
+class _BodyError(Exception):
+    """A body that is refused before its signature is looked at. `str()` is the reason."""
+
+    def __init__(self, reason: str, status: int, message: str) -> None:
+        super().__init__(reason)
+        self.response = error(status, message)
 
 
 @bp.post("/webhook/stripe", strict_slashes=False)
@@ -36,80 +48,85 @@ def receive() -> Response:
         again after anything but a 2xx.
     """
     started = time.perf_counter()
-    received_at = datetime.now(UTC)
-    settings: Settings = current_app.extensions["settings"]
-    archive: Archive = current_app.extensions["archive"]
     counters: Counters | None = current_app.extensions["counters"]
     if counters:
         counters.begin_delivery()
+    fields: dict[str, object] = {}
+    failure: Exception | None = None
+    try:
+        message, response = _handle(fields)
+    # every Exception: a delivery has one answer, one log line and one count, whatever happens
+    except Exception as unexpected:
+        failure = unexpected
+        fields |= {"outcome": "failed", "cause": type(unexpected).__name__}
+        message, response = "Failed to persist webhook", error(500, "Storage unavailable")
 
-    facts: dict[str, object] = {"outcome": "refused"}
+    request_id = request.headers.get("X-Request-ID", "")
+    fields["request_id"] = request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex
+    if trace := _TRACEPARENT.fullmatch(request.headers.get("traceparent", "")):
+        fields["trace_id"] = trace[1]
+    fields["total_ms"] = _ms_since(started)
+    log.log(_LEVELS[str(fields["outcome"])], message, exc_info=failure, extra={"fields": fields})
+    if counters:
+        counters.end_delivery(fields)
+    return response
+
+
+def _handle(fields: dict[str, object]) -> tuple[str, Response]:
+    """Return the log's message and the answer; put what else is to be logged into `fields`."""
+    received_at = datetime.now(UTC)
+    extensions = current_app.extensions
+    settings = extensions["settings"]
+    fields["outcome"] = "refused"
     try:
         body = _read_body(settings.max_body_bytes)
-    except HTTPException as unreadable:
-        facts["reason"] = unreadable.description
-        _log_delivery(logging.WARNING, "Webhook body refused", started, facts)
-        raise
+    except _BodyError as refused:
+        fields["reason"] = str(refused)
+        return "Webhook body refused", refused.response
 
     header = request.headers.get("Stripe-Signature", "")
-    reason = refusal(body, header, settings.webhook_secrets, settings.signature_tolerance_s)
-    if reason:
-        facts |= {"reason": reason, "bytes": len(body)}
-        _log_delivery(logging.WARNING, "Webhook signature verification failed", started, facts)
-        return error(400, "Invalid signature")
+    refusal = verify(body, header, settings.webhook_secrets, settings.signature_tolerance_s)
+    if refusal:
+        fields |= {"reason": refusal, "bytes": len(body)}
+        return "Webhook signature verification failed", error(400, "Invalid signature")
 
     record = webhook_record(body, header, received_at)
-    facts = {"outcome": "archived", "event_type": record.type, "event_id": record.id}
-    facts["bytes"] = len(body)
+    fields |= {"event_type": record.type, "event_id": record.id, "bytes": len(body)}
     put_started = time.perf_counter()
     try:
-        archive.put(record)
+        extensions["archive"].put(record)
     except ArchiveError as failure:
-        facts |= {"outcome": "failed", "cause": str(failure), "archive_ms": _ms_since(put_started)}
-        _log_delivery(logging.ERROR, "Failed to persist webhook", started, facts)
-        return error(500, "Storage unavailable")
-    facts["archive_ms"] = _ms_since(put_started)
-    _log_delivery(logging.INFO, "Webhook archived", started, facts)
-    return answer(200, {"received": True})
+        fields |= {"outcome": "failed", "cause": str(failure)}
+        return "Failed to persist webhook", error(500, "Storage unavailable")
+    finally:
+        fields["archive_ms"] = _ms_since(put_started)
+    fields["outcome"] = "archived"
+    return "Webhook archived", json_response(200, {"received": True})
 
 
 def _read_body(limit: int) -> bytes:
     """Return the body, as many bytes as the sender announced.
 
     Raises:
-        RequestEntityTooLarge: it is over the limit.
-        BadRequest: it is incomplete, or its chunks are malformed.
+        _BodyError: it is over the limit, incomplete, or malformed.
     """
     announced = request.content_length
     if announced is not None and announced > limit:
-        raise RequestEntityTooLarge("body over MAX_BODY_BYTES")
+        raise _BodyError("body over MAX_BODY_BYTES", 413, "Payload too large")
     # one byte more than allowed shows a chunked body that is over: Werkzeug cuts it silently
     request.max_content_length = limit + 1
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        raise
-    except Exception as error:
-        # whatever the server's chunk parser raises, a class of its own for each server; where the
-        # client has gone, Werkzeug's words for a browser
-        raise BadRequest("malformed body") from error
+        raise _BodyError("body over MAX_BODY_BYTES", 413, "Payload too large") from None
+    except Exception as unreadable:
+        # whatever a server's chunk parser raises: a class of its own for each server
+        raise _BodyError("malformed body", 400, "Bad request") from unreadable
     if len(body) > limit:
-        raise RequestEntityTooLarge("body over MAX_BODY_BYTES")
+        raise _BodyError("body over MAX_BODY_BYTES", 413, "Payload too large")
     if announced is not None and len(body) < announced:
-        raise BadRequest("body shorter than its Content-Length")
+        raise _BodyError("body shorter than its Content-Length", 400, "Bad request")
     return body
-
-
-def _log_delivery(level: int, message: str, started: float, facts: dict[str, object]) -> None:
-    request_id = request.headers.get("X-Request-ID", "")
-    facts["request_id"] = request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex
-    if trace := _TRACEPARENT.fullmatch(request.headers.get("traceparent", "")):
-        facts["trace_id"] = trace[1]
-    facts["total_ms"] = _ms_since(started)
-    log.log(level, message, extra={"facts": facts})
-    counters: Counters | None = current_app.extensions["counters"]
-    if counters:
-        counters.end_delivery(facts)
 
 
 def _ms_since(started: float) -> float:

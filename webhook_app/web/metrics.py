@@ -18,10 +18,10 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from ..monitoring.counters import BUCKETS_S, Counters, Durations
 from ..settings import Settings
 from ..version import __version__
-from ..web.responses import answer, error
-from .counters import BUCKETS_S, Counters, Durations
+from .responses import error, json_response
 
 bp = Blueprint("metrics", __name__)
 
@@ -58,7 +58,7 @@ def counter() -> Response:
     counters: Counters = current_app.extensions["counters"]
     totals = counters.totals()
     archived, refused = sum(totals.archived.values()), sum(totals.refused.values())
-    return answer(
+    return json_response(
         200,
         {
             "received": archived + totals.failed + refused,
