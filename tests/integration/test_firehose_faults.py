@@ -28,7 +28,7 @@ def firehose() -> Iterator[FakeFirehose]:
         yield fake
 
 
-@pytest.fixture(params=["lean", "boto3"])
+@pytest.fixture(params=["direct", "boto3"])
 def firehose_settings(firehose_settings: Settings, request: pytest.FixtureRequest) -> Settings:
     """Either way to send a PutRecord: whatever happens, they behave alike."""
     return replace(firehose_settings, transport=request.param)
@@ -41,8 +41,8 @@ def archive(
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
     archive = FirehoseArchive(replace(firehose_settings, read_timeout_s=0.3))
     yield archive
-    if archive._lean:
-        archive._lean.close()
+    if archive._direct:
+        archive._direct.close()
 
 
 def test_what_is_stored_is_the_line_of_the_record(
@@ -95,8 +95,8 @@ def test_retries_are_counted(
     firehose.script.extend([behaviour, behaviour])
     archive.put(RECORD)
     assert sum(counted) == 2
-    if archive._lean:
-        archive._lean.close()
+    if archive._direct:
+        archive._direct.close()
 
 
 def test_a_lost_answer_is_a_duplicate_and_no_loss(

@@ -6,16 +6,16 @@ from pathlib import Path
 from webhook_app.monitoring.logs import JsonFormatter, TextFormatter
 
 
-def record(message: str = "Webhook archived", **facts: object) -> logging.LogRecord:
+def record(message: str = "Webhook archived", **fields: object) -> logging.LogRecord:
     made = logging.LogRecord(
         "webhook_app.web.webhook", logging.INFO, __file__, 1, message, (), None
     )
     made.created = 1795425825.5
-    made.facts = facts
+    made.fields = fields
     return made
 
 
-def test_a_json_line_has_the_phrase_and_the_facts() -> None:
+def test_a_json_line_has_the_message_and_the_fields() -> None:
     line = JsonFormatter().format(record(event_id="evt_1", bytes=12, archive_ms=1.5))
     assert json.loads(line) == {
         "time": "2026-11-23T09:23:45.500Z",

@@ -32,7 +32,7 @@ def answer(response: TestResponse) -> tuple[int, Any]:
     return response.status_code, json.loads(response.data)
 
 
-def facts(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+def fields(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     (line,) = (record for record in caplog.records if record.name == "webhook_app.web.webhook")
     found: dict[str, Any] = line.__dict__["fields"] | {"message": line.getMessage()}
     return found
@@ -201,7 +201,7 @@ def test_one_line_tells_of_an_archived_delivery(
 ) -> None:
     caplog.set_level(logging.INFO)
     post(client)
-    told = facts(caplog)
+    told = fields(caplog)
     assert told.pop("archive_ms") <= told.pop("total_ms") < 1000
     assert len(told.pop("request_id")) == 32
     assert told == {
@@ -218,7 +218,7 @@ def test_operators_find_failed_writes_by_their_phrase(
 ) -> None:
     archive.failure = "PutRecord: AccessDeniedException: no"
     post(client)
-    told = facts(caplog)
+    told = fields(caplog)
     assert told["message"] == "Failed to persist webhook"
     assert told["outcome"] == "failed"
     assert told["cause"] == archive.failure
@@ -229,7 +229,7 @@ def test_operators_find_refused_signatures_by_their_phrase(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.post("/webhook/stripe", data=BODY)
-    told = facts(caplog)
+    told = fields(caplog)
     assert "signature verification failed" in told["message"]
     assert (told["outcome"], told["reason"]) == ("refused", "missing header")
 
@@ -238,7 +238,7 @@ def test_operators_learn_of_a_body_that_was_too_large(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     post(client, b"x" * 5000)
-    told = facts(caplog)
+    told = fields(caplog)
     assert (told["outcome"], told["reason"]) == ("refused", "body over MAX_BODY_BYTES")
 
 
@@ -250,7 +250,7 @@ def test_a_request_id_is_taken_over_if_it_is_one(
     client: FlaskClient, caplog: pytest.LogCaptureFixture, sent: str, kept: bool
 ) -> None:
     client.post("/webhook/stripe", data=BODY, headers={"X-Request-ID": sent})
-    assert (facts(caplog)["request_id"] == sent) is kept
+    assert (fields(caplog)["request_id"] == sent) is kept
 
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -278,7 +278,7 @@ def test_a_trace_id_is_taken_over_if_it_is_one(
 ) -> None:
     headers = {"traceparent": sent.encode().decode("latin-1")}
     client.post("/webhook/stripe", data=BODY, headers=headers)
-    told = facts(caplog)
+    told = fields(caplog)
     assert told.get("trace_id") == taken
     assert len(told["request_id"]) == 32
 

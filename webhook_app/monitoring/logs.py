@@ -163,7 +163,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         } | _fields(record)
-        return _encode(line).decode()
+        encoded = _encode(line)
+        # what is not ASCII is escaped, so that no line separator of Unicode splits a line
+        return encoded.decode() if encoded.isascii() else json.dumps(line, default=str)
 
 
 class TextFormatter(logging.Formatter):

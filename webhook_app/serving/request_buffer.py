@@ -58,7 +58,7 @@ class RequestBuffer:
     def __init__(self, limits: Limits, environ: dict[str, Any]) -> None:
         """Begin a request. `environ` holds what is the same for each, and gets the rest."""
         self._limits = limits
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._target = b""
         self._field_count = 0
         self._head_bytes = 0
@@ -85,9 +85,8 @@ class RequestBuffer:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # RFC 9110, 7.8: a server may ignore Upgrade; CONNECT has no other meaning here
-            if not self.complete:
-                self.on_message_complete()
+            # a server may ignore it (RFC 9110, 7.8)
+            self.on_message_complete()
         except httptools.HttpParserError as error:
             if self._error:
                 raise self._error from None
@@ -96,8 +95,6 @@ class RequestBuffer:
             # what follows a complete request is not looked at
             self.has_unread_bytes = True
         if self.complete:
-            # a reference cycle: this object is the parser's protocol
-            del self._parser
             self._finish()
         elif not self._in_body:
             if self.received_bytes > MAX_HEAD_BYTES:
@@ -114,7 +111,12 @@ class RequestBuffer:
         self.complete = True
         self._finish()
 
+    def close(self) -> None:
+        """Let go of the parser: it refers to this object, and would keep both until the next GC."""
+        self._parser = None
+
     def _finish(self) -> None:
+        self.close()
         self._body.seek(0)
         self.environ["wsgi.input"] = self._body
 
@@ -172,11 +174,15 @@ class RequestBuffer:
         elif int(length) > self._limits.body_bytes:
             # without its body: the application refuses it by its length
             self._stop()
+        has_body = self._chunked or length != "0"
+        if has_body and self._parser.should_upgrade():
+            # httptools would skip the body
+            self._refuse(HTTPStatus.BAD_REQUEST, "upgrade with a body")
         expectation = environ.get("HTTP_EXPECT")
         if expectation is not None:
             if expectation.lower() != "100-continue":
                 self._refuse(HTTPStatus.EXPECTATION_FAILED, "unsupported expectation")
-            self.expects_continue = self._chunked or length != "0"
+            self.expects_continue = has_body
 
     def on_body(self, part: bytes) -> None:
         """Take a part of the body; one byte over the limit is enough to refuse it."""

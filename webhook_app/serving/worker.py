@@ -250,11 +250,13 @@ class BufferingWorker(Worker):
         fields = {"outcome": "refused", "reason": reason, "status": status.value}
         self.log.warning("Malformed request refused", extra={"fields": fields})
         self._forget(connection)
+        connection.request.close()
         _send(connection.client, _error_response(status, status.phrase.capitalize()))
         self._close(connection)
 
     def _drop(self, connection: Connection) -> None:
         self._forget(connection)
+        connection.request.close()
         connection.client.close()
 
     def _is_arriving(self, connection: Connection) -> bool:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -100,8 +101,7 @@ class FirehoseArchive:
             return False
         # every Exception: whatever is not the confirmation is for boto3 to judge
         except Exception:
-            # as botocore's standard mode waits before a first retry
-            time.sleep(random.random())  # noqa: S311 # nosec B311 - spreads load, keeps no secret
+            _pause()
             return False
         self._direct_failures = 0
         return True
@@ -153,6 +153,11 @@ class FirehoseArchive:
             raise ArchiveError(f"{name}: {_describe(error)}") from error
         if not confirmed:
             raise ArchiveError(f"{name}: the answer has no {confirmation}")
+
+
+def _pause() -> None:
+    """Wait as botocore's standard mode does before a first retry: up to a second, at random."""
+    time.sleep(random.random())  # noqa: S311 # nosec B311 - spreads load, keeps no secret
 
 
 def _retries(answer: Any) -> int:
@@ -223,7 +228,8 @@ def _ignore_retry_after(response: Any, **_: Any) -> None:
 def _has_direct_try(settings: Settings, client: "FirehoseClient") -> bool:
     """Whether the first try is a direct request: not where a proxy or the only try is needed."""
     wanted = settings.transport == "direct" and settings.attempts > 1
-    return wanted and not get_environ_proxies(client.meta.endpoint_url)
+    url = client.meta.endpoint_url
+    return wanted and not get_environ_proxies(url).get(urlsplit(url).scheme)
 
 
 def _direct_client(settings: Settings, client: "FirehoseClient") -> DirectClient | None:

@@ -1,4 +1,4 @@
-"""The lean PutRecord: signed as botocore signs, on a kept connection, and only ever a first try."""
+"""The direct PutRecord: signed as botocore signs, on a kept connection, and only a first try."""
 
 import base64
 import json
@@ -26,8 +26,15 @@ from tests.fakes.firehose import RECORD_ID, FakeFirehose
 from webhook_app.events.record import webhook_record
 from webhook_app.settings import Settings
 from webhook_app.storage.archive import ArchiveError
-from webhook_app.storage.direct import LeanPutRecord, NotConfirmedError, StaleError, _Signer
-from webhook_app.storage.firehose import FirehoseArchive
+from webhook_app.storage.credentials import CachedCredentials
+from webhook_app.storage.direct import (
+    DirectClient,
+    NotConfirmedError,
+    RejectedError,
+    StaleConnectionError,
+    _Signer,
+)
+from webhook_app.storage.firehose import DIRECT_PAUSE_S, MAX_DIRECT_FAILURES, FirehoseArchive
 
 RECORD = webhook_record(b'{"id": "evt_1"}', "t=1,v1=a", datetime(2026, 11, 23, tzinfo=UTC))
 OK = json.dumps({"RecordId": RECORD_ID, "Encrypted": False}).encode()
@@ -78,18 +85,18 @@ def answer(body: bytes = OK, head: str = "HTTP/1.1 200 OK") -> bytes:
     return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def lean(url: str, **changes: Any) -> LeanPutRecord:
+def direct(url: str, **changes: Any) -> DirectClient:
     arguments: dict[str, Any] = {
         "endpoint_url": url,
         "region": "eu-west-1",
         "stream_name": "events",
-        "credentials": Credentials("AKID", "secret"),
+        "credentials": CachedCredentials(Credentials("AKID", "secret")),
         "user_agent": "test",
         "ca_bundle": None,
         "connect_timeout_s": 1.0,
         "read_timeout_s": 0.5,
     }
-    return LeanPutRecord(**arguments | changes)
+    return DirectClient(**arguments | changes)
 
 
 @given(
@@ -134,10 +141,10 @@ def test_one_key_is_used_for_a_day_and_another_for_another_secret() -> None:
 
 def test_the_connection_is_kept() -> None:
     server = Scripted(answer(), answer())
-    put = lean(server.url)
-    put.put(b"one\n")
-    put.put(b"two\n")
-    put.close()
+    client = direct(server.url)
+    client.put_record(b"one\n")
+    client.put_record(b"two\n")
+    client.close()
     server.close()
     assert server.connections == 1
     body = json.loads(server.requests[1].partition(b"\r\n\r\n")[2])
@@ -147,9 +154,26 @@ def test_the_connection_is_kept() -> None:
 
 def test_an_answer_in_pieces_is_read_to_its_end() -> None:
     server = Scripted(b"HTTP/1.1 200 OK\r\nCont|ent-Length: %d\r\n\r\n|" % len(OK) + OK)
-    put = lean(server.url)
-    put.put(b"one\n")
-    put.close()
+    client = direct(server.url)
+    client.put_record(b"one\n")
+    client.close()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "confirmation",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n|%s\r\n0\r\n\r\n"
+        % (len(OK), OK),
+        b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(OK), OK),
+    ],
+    ids=["chunked", "HTTP/1.0"],
+)
+def test_a_confirmation_counts_however_it_is_framed(confirmation: bytes) -> None:
+    server = Scripted(confirmation)
+    client = direct(server.url)
+    client.put_record(b"one\n")
+    client.close()
     server.close()
 
 
@@ -158,101 +182,122 @@ def test_an_answer_in_pieces_is_read_to_its_end() -> None:
     [
         answer(OK, "HTTP/1.1 500 Oh"),
         answer(OK, "HTTP/1.1 201 Created"),
+        answer(OK, "HTTP/1.1 100 Continue"),
         answer(b'{"RecordId": ""}'),
+        answer(b"{}"),
+        answer(b"null"),
+        answer(b"\xff"),
+        answer(b""),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + OK,
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + OK,
         b"SSH-2.0-OpenSSH_9\r\n\r\n",
         b"x" * 70_000,
     ],
 )
 def test_an_answer_that_is_no_confirmation_is_none(wrong: bytes) -> None:
     server = Scripted(wrong)
-    put = lean(server.url)
-    with pytest.raises(NotConfirmedError):
-        put.put(b"one\n")
-    put.close()
+    client = direct(server.url)
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the parsers raise
+        client.put_record(b"one\n")
+    client.close()
     server.close()
 
 
-@pytest.mark.parametrize("wrong", [answer(b"{}"), answer(b"null"), answer(b"\xff"), answer(b"")])
-def test_a_200_without_a_record_id_is_none(wrong: bytes) -> None:
-    server = Scripted(wrong)
-    put = lean(server.url)
-    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the decoder raises
-        put.put(b"one\n")
-    put.close()
+@pytest.mark.parametrize(
+    ("code", "status", "rejected"),
+    [
+        ("AccessDeniedException", 400, True),
+        ("ThrottlingException", 400, False),
+        ("LimitExceededException", 400, False),
+        ("ServiceUnavailableException", 503, False),
+    ],
+)
+def test_only_what_may_pass_is_waited_for(code: str, status: int, rejected: bool) -> None:
+    server = Scripted(answer(json.dumps({"__type": code}).encode(), f"HTTP/1.1 {status} X"))
+    client = direct(server.url)
+    with pytest.raises(NotConfirmedError, match=code) as caught:
+        client.put_record(b"one\n")
+    assert isinstance(caught.value, RejectedError) is rejected
+    client.close()
     server.close()
 
 
-@pytest.mark.parametrize("transport", ["lean", "boto3"])
+@pytest.mark.parametrize("transport", ["direct", "boto3"])
 def test_what_was_signed_is_not_told_when_the_signature_is_wrong(
     firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     message = "The signature does not match. The Canonical String should have been 'token:hidden'"
     error = json.dumps({"__type": "com.amazon#InvalidSignatureException", "message": message})
-    server = Scripted(answer(error.encode(), "HTTP/1.1 400 Bad Request"))
+    rejection = answer(error.encode(), "HTTP/1.1 400 Bad Request\r\nConnection: close")
+    # the direct request is followed by one of boto3's
+    server = Scripted(*[rejection] * (2 if transport == "direct" else 1))
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", server.url)
     archive = FirehoseArchive(replace(firehose_settings, transport=transport))
     told = "PutRecord: InvalidSignatureException: The signature does not match.$"
     with pytest.raises(ArchiveError, match=told):
         archive.put(RECORD)
-    if archive._lean:
-        archive._lean.close()
+    if archive._direct:
+        archive._direct.close()
     server.close()
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
-def test_what_would_be_refused_again_is_not_asked_again(
+def test_boto3_has_the_last_word_on_a_rejection_and_is_asked_at_once(
     firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     with FakeFirehose().serving() as firehose:
         monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
         archive = FirehoseArchive(firehose_settings)
         firehose.behaviour = code
-        with pytest.raises(ArchiveError, match=f"PutRecord: {code}: Told so by the test."):
+        with (
+            patch("webhook_app.storage.firehose._pause") as pause,
+            pytest.raises(ArchiveError, match=f"PutRecord: {code}: Told so by the test."),
+        ):
             archive.put(RECORD)
-        assert firehose.calls == 1
-        assert archive._lean
-        archive._lean.close()
+        assert not pause.called
+        assert firehose.calls == 2
+        assert archive._direct
+        archive._direct.close()
 
 
 def test_an_answer_cut_short_is_no_sign_of_a_stale_connection() -> None:
     server = Scripted(
         answer(), b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\n{"
     )
-    put = lean(server.url)
-    put.put(b"one\n")
+    client = direct(server.url)
+    client.put_record(b"one\n")
     with pytest.raises(ConnectionError):
-        put.put(b"two\n")
-    put.close()
+        client.put_record(b"two\n")
+    client.close()
     server.close()
 
 
 def test_a_connection_closed_while_idle_is_made_anew() -> None:
     server = Scripted(answer(OK, "HTTP/1.1 200 OK\r\nX: onnection: close"), answer())
-    put = lean(server.url)
-    put.put(b"one\n")
+    client = direct(server.url)
+    client.put_record(b"one\n")
     time.sleep(0.2)
-    put.put(b"two\n")
-    put.close()
+    client.put_record(b"two\n")
+    client.close()
     server.close()
     assert server.connections == 2
 
 
 def test_a_connection_closed_at_the_very_moment_is_told_apart() -> None:
     server = Scripted(answer(), None)
-    put = lean(server.url)
-    put.put(b"one\n")
-    with pytest.raises(StaleError):
-        put.put(b"two\n")
+    client = direct(server.url)
+    client.put_record(b"one\n")
+    with pytest.raises(StaleConnectionError):
+        client.put_record(b"two\n")
     server.close()
 
 
 def test_a_new_connection_that_breaks_is_not_called_stale() -> None:
     server = Scripted(None)
-    put = lean(server.url)
+    client = direct(server.url)
     with pytest.raises(ConnectionResetError):
-        put.put(b"one\n")
+        client.put_record(b"one\n")
     server.close()
 
 
@@ -312,30 +357,34 @@ def over_tls(certificate: Path) -> Iterator[str]:
 def test_over_tls_a_certificate_is_believed_only_if_it_is_trusted(
     over_tls: str, certificate: Path
 ) -> None:
-    trusting = lean(over_tls, ca_bundle=str(certificate))
+    trusting = direct(over_tls, ca_bundle=str(certificate))
     for _ in range(3):
-        trusting.put(b"one\n")
+        trusting.put_record(b"one\n")
     trusting.close()
     with pytest.raises(ssl.SSLCertVerificationError):
-        lean(over_tls).put(b"one\n")
+        direct(over_tls).put_record(b"one\n")
     # the name counts too
     with pytest.raises(ssl.SSLCertVerificationError):
-        lean(over_tls.replace("127.0.0.1", "localhost"), ca_bundle=str(certificate)).put(b"one\n")
+        direct(over_tls.replace("127.0.0.1", "localhost"), ca_bundle=str(certificate)).put_record(
+            b"one\n"
+        )
 
 
 def test_over_tls_the_connection_is_kept(over_tls: str, certificate: Path) -> None:
     """TLS 1.3 sends tickets after the handshake: they are not the end of the connection."""
-    put = lean(over_tls, ca_bundle=str(certificate))
-    put.put(b"one\n")
-    kept = put._kept.connection
-    time.sleep(0.1)
-    put.put(b"two\n")
-    assert put._kept.connection is kept
-    put.close()
+    client = direct(over_tls, ca_bundle=str(certificate))
+    made = []
+    connect = socket.create_connection
+    with patch("socket.create_connection", lambda *to: made.append(to) or connect(*to)):
+        client.put_record(b"one\n")
+        time.sleep(0.1)
+        client.put_record(b"two\n")
+    assert len(made) == 1
+    client.close()
 
 
 @pytest.mark.parametrize(
-    ("changes", "proxy", "leanly"),
+    ("changes", "proxy", "directly"),
     [
         ({}, "", True),
         ({"transport": "boto3"}, "", False),
@@ -343,40 +392,118 @@ def test_over_tls_the_connection_is_kept(over_tls: str, certificate: Path) -> No
         ({}, "http://proxy.invalid:3128", False),
     ],
 )
-def test_boto3_goes_all_of_it_where_the_lean_way_cannot(
+def test_boto3_goes_all_of_it_where_a_direct_request_cannot_be_sent(
     firehose_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     changes: dict[str, Any],
     proxy: str,
-    leanly: bool,
+    directly: bool,
 ) -> None:
-    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
     settings = replace(firehose_settings, **changes)
     archive = FirehoseArchive(settings)
-    assert bool(archive._lean) is leanly
+    assert bool(archive._direct) is directly
     # attempts in all, over both ways
     retries: dict[str, Any] = archive._firehose.meta.config.retries  # type: ignore[attr-defined]
-    assert retries["total_max_attempts"] + leanly == settings.attempts
+    assert retries["total_max_attempts"] + directly == settings.attempts
 
 
-def test_in_a_long_outage_the_second_attempt_is_left_out(
+@pytest.fixture
+def failing_direct_requests(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[FirehoseArchive, FakeFirehose, list[bytes]]]:
+    """An archive whose every direct request fails, its Firehose, and the direct requests."""
+    tried: list[bytes] = []
+
+    def fail(_: DirectClient, data: bytes) -> None:
+        tried.append(data)
+        raise ssl.SSLCertVerificationError
+
+    monkeypatch.setattr(DirectClient, "put_record", fail)
+    monkeypatch.setattr("webhook_app.storage.firehose._pause", lambda: None)
+    with FakeFirehose().serving() as firehose:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
+        yield FirehoseArchive(firehose_settings), firehose, tried
+
+
+def test_a_hundred_deliveries_are_stored_where_every_direct_request_fails(
+    failing_direct_requests: tuple[FirehoseArchive, FakeFirehose, list[bytes]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    archive, firehose, tried = failing_direct_requests
+    for _ in range(100):
+        archive.put(RECORD)
+    assert len(firehose.records) == 100
+    # then they pause, and the operator is told once
+    assert len(tried) == MAX_DIRECT_FAILURES
+    assert caplog.messages == ["Direct PutRecord fails, boto3 works"]
+
+
+def test_direct_requests_are_tried_again_after_their_pause(
+    failing_direct_requests: tuple[FirehoseArchive, FakeFirehose, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive, _, tried = failing_direct_requests
+    for _ in range(MAX_DIRECT_FAILURES + 1):
+        archive.put(RECORD)
+    later = time.monotonic() + DIRECT_PAUSE_S
+    monkeypatch.setattr("webhook_app.storage.firehose.time.monotonic", lambda: later)
+    archive.put(RECORD)
+    archive.put(RECORD)
+    # one try, and the next pause
+    assert len(tried) == MAX_DIRECT_FAILURES + 1
+
+
+def test_an_outage_pauses_nothing(
     firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """botocore's quota: when nothing works, trying twice makes everyone wait twice."""
+    monkeypatch.setattr("webhook_app.storage.firehose._pause", lambda: None)
     with FakeFirehose().serving() as firehose:
         monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
         archive = FirehoseArchive(firehose_settings)
         firehose.behaviour = "reset"
-        with patch("webhook_app.storage.firehose._pause"):
-            for _ in range(60):
-                with pytest.raises(ArchiveError):
-                    archive.put(RECORD)
-        # 500 / 14 had a second one
-        assert firehose.calls == 60 + 35
+        for _ in range(20):
+            with pytest.raises(ArchiveError):
+                archive.put(RECORD)
+        assert firehose.calls == 40
         firehose.behaviour = "ok"
         archive.put(RECORD)
-        assert archive._lean
-        archive._lean.close()
+        assert firehose.calls == 41
+        assert archive._direct
+        archive._direct.close()
+
+
+def test_a_ca_of_requests_variable_is_trusted_as_botocore_trusts_it(
+    firehose_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    over_tls: str,
+    certificate: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", over_tls)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    retries: list[int] = []
+    archive = FirehoseArchive(firehose_settings, retries.append)
+    for _ in range(10):
+        archive.put(RECORD)
+    assert retries == []
+    assert archive._direct
+    archive._direct.close()
+
+
+@pytest.mark.parametrize(("no_proxy", "directly"), [("*", True), ("other.example", False)])
+def test_no_proxy_is_honoured_as_botocore_honours_it(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, no_proxy: str, directly: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    archive = FirehoseArchive(firehose_settings)
+    assert bool(archive._direct) is directly
+
+
+def test_no_proxy_alone_changes_nothing(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    assert FirehoseArchive(firehose_settings)._direct
