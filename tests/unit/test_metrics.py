@@ -277,3 +277,27 @@ def test_where_nobody_can_ask_prometheus_is_not_even_loaded(token: str) -> None:
         check=True,
     )
     assert loaded.stdout.strip() == str(bool(token))
+
+
+def test_an_exception_behind_the_archive_counts_a_delivery_once(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("card 4242")
+
+    monkeypatch.setattr("webhook_app.web.webhook.json_response", broken)
+    post(client)
+    monkeypatch.undo()
+    assert {"received": 1, "archived": 0, "failed": 1}.items() <= counted(client).items()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_bug_in_the_metrics_is_not_told_as_one_of_the_archive(
+    app: Flask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("card 4242")
+
+    monkeypatch.setattr(app.extensions["counters"], "totals", broken)
+    assert answer(app.test_client().get(path)) == (500, {"error": "Internal server error"})
+    assert caplog.messages == ["Unhandled exception"]

@@ -1,4 +1,4 @@
-"""What strangers can do to the service, beside the table of `make strangers`."""
+"""What slow and hostile clients can do to the service, beside the table of `make strangers`."""
 
 import contextlib
 import json
@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,12 +26,45 @@ from tests.support.stripe_client import SECRET, deliver, get, head, signature
 from tests.system.conftest import payloads
 
 
-def local(folder: Path) -> dict[str, str]:
-    return {"STRIPE_WEBHOOK_SECRET": SECRET, "ARCHIVE_DIR": str(folder), "WEB_WORKERS": "1"}
+@pytest.fixture(params=["1", "8"], ids=["one thread", "eight threads"])
+def threads(request: pytest.FixtureRequest) -> str:
+    value: str = request.param
+    return value
 
 
-def test_a_late_request_is_told_so_in_json(tmp_path: Path) -> None:
-    with running(local(tmp_path / "archive"), tmp_path / "log") as service:
+def local(folder: Path, threads: str = "1") -> dict[str, str]:
+    return {
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "ARCHIVE_DIR": str(folder),
+        "WEB_WORKERS": "1",
+        "WEB_THREADS": threads,
+    }
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"POST /web", head("Content-Length: 100") + b"x", head("Content-Length: 5000000")],
+    ids=["nothing", "half a line", "half a body", "a head that is too much"],
+)
+def test_clients_that_stop_half_way_hold_nobody_up(
+    tmp_path: Path, threads: str, sent: bytes
+) -> None:
+    variables = local(tmp_path / "archive", threads)
+    with running(variables, tmp_path / "log") as service, ExitStack() as stack:
+        for _ in range(50):
+            client = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+            stack.enter_context(client)
+            client.sendall(sent)
+        for number in range(20):
+            started = time.monotonic()
+            assert deliver(service.port, b"[%d]" % number).status == 200
+            assert get(service.port, "/health").status == 200
+            assert time.monotonic() - started < 2
+    assert len(payloads(tmp_path / "archive")) == 20
+
+
+def test_a_late_request_is_told_so_in_json(tmp_path: Path, threads: str) -> None:
+    with running(local(tmp_path / "archive", threads), tmp_path / "log") as service:
         with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
             started = time.monotonic()
             client.sendall(b"POST /webhook/stripe HTTP/1.1\r\n")
@@ -79,9 +113,12 @@ def test_bytes_that_came_while_the_worker_was_busy_are_not_late(tmp_path: Path) 
         assert body in firehose.payloads()
 
 
-def test_unfinished_bodies_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
+def test_unfinished_bodies_take_no_more_memory_than_they_may(tmp_path: Path, threads: str) -> None:
     """One worker holds four of the largest; forty of them begin, and none ends."""
-    with running(local(tmp_path / "archive"), tmp_path / "log") as service, ExitStack() as stack:
+    with (
+        running(local(tmp_path / "archive", threads), tmp_path / "log") as service,
+        ExitStack() as stack,
+    ):
         deliver(service.port, b"x" * 4_000_000)
         before = memory_mb(service)
         for _ in range(40):
@@ -123,9 +160,12 @@ def test_a_log_that_nobody_reads_does_not_stop_the_service(tmp_path: Path) -> No
     assert len(payloads(folder)) == 401
 
 
-def test_a_client_that_is_refused_while_it_talks_is_not_reset(tmp_path: Path) -> None:
+def test_a_client_that_is_refused_while_it_talks_is_not_reset(tmp_path: Path, threads: str) -> None:
     """Not every system's sockets still give out an answer behind which a reset has come."""
-    with running(local(tmp_path / "archive"), tmp_path / "log") as service, ExitStack() as stack:
+    with (
+        running(local(tmp_path / "archive", threads), tmp_path / "log") as service,
+        ExitStack() as stack,
+    ):
         client = socket.create_connection(("127.0.0.1", service.port), timeout=20)
         stack.enter_context(client)
         client.sendall(head("Content-Length: 5000000"))
@@ -135,10 +175,10 @@ def test_a_client_that_is_refused_while_it_talks_is_not_reset(tmp_path: Path) ->
         assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_stopped_service_refuses_and_does_not_reset(tmp_path: Path) -> None:
+def test_a_stopped_service_refuses_and_does_not_reset(tmp_path: Path, threads: str) -> None:
     """While a request in flight keeps it alive, nobody else is let in."""
     folder, body = tmp_path / "archive", b'{"id": "evt_last"}'
-    with running(local(folder), tmp_path / "log") as service:
+    with running(local(folder, threads), tmp_path / "log") as service:
         get(service.port, "/health")
         request = head(f"Stripe-Signature: {signature(body)}", f"Content-Length: {len(body)}")
         with socket.create_connection(("127.0.0.1", service.port), timeout=20) as half:
@@ -152,3 +192,28 @@ def test_a_stopped_service_refuses_and_does_not_reset(tmp_path: Path) -> None:
             assert b" 200 " in half.recv(1000)
         assert service.process.wait(timeout=10) == 0
     assert payloads(folder) == [body]
+
+
+#: Read by every Python that starts in its folder: a system without epoll, such as macOS.
+NO_EPOLL = """
+import select, socket
+for name in [name for name in dir(select) if name.lower().startswith("epoll")]:
+    delattr(select, name)
+del socket.TCP_DEFER_ACCEPT
+"""
+
+
+def test_it_serves_where_there_is_no_epoll(tmp_path: Path, threads: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NO_EPOLL)
+    variables = local(tmp_path / "archive", threads) | {
+        "WEB_WORKERS": "3",
+        "PYTHONPATH": str(tmp_path),
+    }
+    with running(variables, tmp_path / "log") as service, ExitStack() as stack:
+        for _ in range(10):
+            idle = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+            stack.enter_context(idle)
+        with ThreadPoolExecutor(8) as pool:
+            answers = pool.map(lambda n: deliver(service.port, b"[%d]" % n), range(100))
+            assert {answer.status for answer in answers} == {200}
+    assert len(payloads(tmp_path / "archive")) == 100
