@@ -41,8 +41,8 @@ def archive(delivery_settings: Settings) -> Iterator[FirehoseArchive]:
         archive = FirehoseArchive(delivery_settings)
         yield archive
         # a service keeps its connection for as long as it lives, and so never closes it
-        if archive._lean:
-            archive._lean.close()
+        if archive._direct:
+            archive._direct.close()
         for client in clients:
             client.cache_clear()
 
