@@ -11,7 +11,7 @@ from typing import Any
 from webhook_app.monitoring.logs import configuration
 from webhook_app.serving.capacity import memory_limit_bytes, worker_count
 from webhook_app.serving.prewarm import prewarm
-from webhook_app.serving.worker import hold_stop_signals
+from webhook_app.serving.signals import hold_stop_signals
 from webhook_app.settings import Settings, SettingsError
 
 try:

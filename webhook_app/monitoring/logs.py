@@ -21,8 +21,6 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TextIO
 
-import msgspec
-
 from ..settings import Settings
 
 
@@ -148,10 +146,6 @@ class LogFile(WatchedFileHandler):
             self.handleError(record)
 
 
-# what is no JSON value, such as an exception handed over as a field, is written as text
-_encode = msgspec.json.Encoder(enc_hook=str).encode
-
-
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, then the fields."""
 
@@ -163,9 +157,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         } | _fields(record)
-        encoded = _encode(line)
-        # what is not ASCII is escaped, so that no line separator of Unicode splits a line
-        return encoded.decode() if encoded.isascii() else json.dumps(line, default=str)
+        # in ASCII: no line separator of Unicode splits a line
+        return json.dumps(line, default=str)
 
 
 class TextFormatter(logging.Formatter):

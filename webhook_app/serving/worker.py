@@ -7,36 +7,30 @@ requests are answered one after the other, or by as many threads as gunicorn's `
 
 import contextlib
 import itertools
-import json
 import os
-import queue
 import select
-import signal
 import socket
 import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import formatdate
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
-from gunicorn import SERVER, SERVER_SOFTWARE
+from gunicorn import SERVER_SOFTWARE
 from gunicorn.workers.base import Worker
 
+from .http_response import render, render_error, send
+from .lingering import LingeringClients
 from .request_buffer import MAX_HEAD_BYTES, Limits, RequestBuffer, RequestError
+from .signals import release_stop_signals
+from .threads import ThreadPool
 
 #: Seconds a request may take to arrive, from its connection on.
 REQUEST_DEADLINE_S = 10.0
 #: The same, once the service was told to stop: below gunicorn's graceful time-out.
 STOP_DEADLINE_S = 5.0
-#: Seconds that a client may take to read an answer it got before it had sent everything. Closing
-#: with bytes unread resets the connection, and the answer is lost with it.
-LINGER_S = 1.0
 #: Clients that one worker waits for; the longest-waiting one makes room for the next.
 MAX_WAITING = 400
 #: Bytes of incomplete requests that one worker holds, in bodies of the largest size.
@@ -44,30 +38,8 @@ MAX_WAITING_BODIES = 4
 
 # Linux hands over a connection once it has sent something, or after this many seconds.
 _DEFER_ACCEPT_S = 5
-# Bytes of an answer that an unused socket takes without waiting for its reader.
-_SOCKET_BUFFER_BYTES = 4096
 # Connections of the accept queue that each worker takes with it when it is told to stop.
 _ACCEPTED_AT_STOP = 16
-
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
-
-def hold_stop_signals() -> None:
-    """Block the signals that stop a worker: gunicorn's `pre_fork` hook calls this.
-
-    A worker takes over the master's handlers at the fork, and keeps them until `init_signals`. A
-    SIGTERM between the two would only reach the copy of the master's queue, and be lost. Blocked,
-    it waits for the worker's own handlers.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-
-
-def release_stop_signals() -> None:
-    """Undo `hold_stop_signals`, in the master after the fork and in the worker once it is ready."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-
-
-os.register_at_fork(after_in_parent=release_stop_signals)
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +65,7 @@ class BufferingWorker(Worker):
     def run(self) -> None:
         """Serve until gunicorn says stop, then finish what has begun to arrive."""
         self._prepare()
-        while self.alive or self._arriving or self._in_application:
+        while self.alive or self._arriving or self._is_busy:
             self._beat()
             for number, _ in self._poller.poll(self._seconds_to_wait()):
                 self._on_readable(number)
@@ -112,11 +84,14 @@ class BufferingWorker(Worker):
             body_bytes=self.wsgi.extensions["settings"].max_body_bytes,
         )
         self._logs_access = bool(self.cfg.accesslog or self.cfg.statsd_host)
-        # both in the order of their deadlines
+        # in the order of their deadlines
         self._arriving: dict[int, Connection] = {}
-        self._lingering: dict[int, tuple[socket.socket, float]] = {}
         self._poller = select.epoll() if hasattr(select, "epoll") else _Poll()
         self._poller.register(self.PIPE[0], select.POLLIN)
+        self._lingering = LingeringClients(self._poller)
+        self._pool: ThreadPool[Connection] | None = None
+        if self.cfg.threads > 1:
+            self._pool = ThreadPool(self.cfg.threads, self._respond_in_thread, self._wake)
         self._listeners = {listener.fileno(): listener for listener in self.sockets}
         self._base_environs = {}
         for number, listener in self._listeners.items():
@@ -129,8 +104,7 @@ class BufferingWorker(Worker):
                     )
         self._last_beat = 0.0
         self._accepting = False
-        self._start_threads()
-        self._accept_while_idle()
+        self._accept_while_free()
 
     def _base_environ(self, server: Any) -> dict[str, Any]:
         """Return what the environs of a listener's requests have in common (PEP 3333)."""
@@ -155,7 +129,7 @@ class BufferingWorker(Worker):
         Not while all threads are busy: a worker whose threads hang is ended by the time-out.
         """
         now = time.monotonic()
-        if now - self._last_beat >= 1 and self._in_application < self.cfg.threads:
+        if now - self._last_beat >= 1 and not self._is_full:
             self._last_beat = now
             self.notify()
 
@@ -167,15 +141,15 @@ class BufferingWorker(Worker):
         elif number in self._arriving:
             self._read(self._arriving[number])
         elif number in self._lingering:
-            self._discard(number)
+            self._lingering.read(number)
         elif number == self.PIPE[0]:
             with contextlib.suppress(BlockingIOError):
                 os.read(number, 4096)
-            self._collect_answered()
+            self._finish_answered()
 
     def _seconds_to_wait(self) -> float:
         deadlines = [each.deadline for each in itertools.islice(self._arriving.values(), 1)]
-        deadlines += [end for _, end in itertools.islice(self._lingering.values(), 1)]
+        deadlines += self._lingering.deadlines()
         return max(0.0, min([1.0, *(deadline - time.monotonic() for deadline in deadlines)]))
 
     # requests on their way in
@@ -251,7 +225,7 @@ class BufferingWorker(Worker):
         self.log.warning("Malformed request refused", extra={"fields": fields})
         self._forget(connection)
         connection.request.close()
-        _send(connection.client, _error_response(status, status.phrase.capitalize()))
+        send(connection.client, render_error(status, status.phrase.capitalize()))
         self._close(connection)
 
     def _drop(self, connection: Connection) -> None:
@@ -273,14 +247,12 @@ class BufferingWorker(Worker):
         """Have the application answer a complete request, here or in a thread."""
         self._forget(connection)
         self._beat()
-        if self.cfg.threads == 1:
+        if self._pool is None:
             self._respond(connection)
             self._close(connection)
-            return
-        with self._lock:
-            self._in_application += 1
-        self._requests.put(connection)
-        self._accept_while_idle()
+        else:
+            self._pool.submit(connection)
+            self._accept_while_free()
 
     def _respond(self, connection: Connection) -> None:
         try:
@@ -290,8 +262,8 @@ class BufferingWorker(Worker):
             # the application answers its own errors, so it was cut short: nothing was confirmed
             fields = {"outcome": "failed", "status": 500}
             self.log.exception("Failed to persist webhook", extra={"fields": fields})
-            response = _error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Storage unavailable")
-        _send(connection.client, response)
+            response = render_error(HTTPStatus.INTERNAL_SERVER_ERROR, "Storage unavailable")
+        send(connection.client, response)
 
     def _response(self, environ: dict[str, Any]) -> bytes:
         """Call the application and return its whole response."""
@@ -314,7 +286,7 @@ class BufferingWorker(Worker):
         status, headers = started[-1]
         if self._logs_access:
             self._log_access(environ, status, headers, len(content), time.monotonic() - started_at)
-        return _rendered(status, headers, content)
+        return render(status, headers, content)
 
     def _log_access(
         self, environ: dict[str, Any], status: str, headers: Any, sent: int, seconds: float
@@ -331,46 +303,38 @@ class BufferingWorker(Worker):
 
     # threads
 
-    def _start_threads(self) -> None:
-        self._in_application = 0
-        self._lock = threading.Lock()
-        self._requests: queue.SimpleQueue[Connection] = queue.SimpleQueue()
-        self._answered: deque[Connection] = deque()
-        if self.cfg.threads > 1:
-            for _ in range(self.cfg.threads):
-                threading.Thread(target=self._serve_requests, daemon=True).start()
+    @property
+    def _is_busy(self) -> bool:
+        return self._pool is not None and self._pool.busy > 0
 
-    def _serve_requests(self) -> None:
-        """Answer requests, one after the other; the main thread closes what has to linger."""
-        while True:
-            connection = self._requests.get()
-            self._respond(connection)
-            lingers = connection.request.has_unread_bytes
-            if lingers:
-                self._answered.append(connection)
-            else:
-                connection.client.close()
-            with self._lock:
-                self._in_application -= 1
-                wakes = lingers or not self._accepting or not self.alive
-            if wakes:
-                with contextlib.suppress(BlockingIOError):  # full: it is awake already
-                    os.write(self.PIPE[1], b"\0")
+    @property
+    def _is_full(self) -> bool:
+        return self._pool is not None and self._pool.full
 
-    def _collect_answered(self) -> None:
-        while self._answered:
-            self._close(self._answered.popleft())
-        self._accept_while_idle()
+    def _respond_in_thread(self, connection: Connection) -> bool:
+        """Answer a request; True where its client has to linger, which is for the loop."""
+        self._respond(connection)
+        if connection.request.has_unread_bytes:
+            return True
+        connection.client.close()
+        return False
 
-    def _accept_while_idle(self) -> None:
-        """Listen while a thread is idle; else leave new connections to the other workers."""
-        with self._lock:
-            accepting = self._in_application < self.cfg.threads
-            if accepting == self._accepting:
-                return
-            self._accepting = accepting
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: the loop is awake already
+            os.write(self.PIPE[1], b"\0")
+
+    def _finish_answered(self) -> None:
+        for connection in self._pool.unfinished() if self._pool else ():
+            self._close(connection)
+        self._accept_while_free()
+
+    def _accept_while_free(self) -> None:
+        """Listen while a thread is free; else leave new connections to the other workers."""
+        if self._accepting is not self._is_full:
+            return
+        self._accepting = not self._accepting
         for number in self._listeners:
-            if accepting:
+            if self._accepting:
                 # exclusive: a connection wakes one idle worker, not all of them
                 exclusive = getattr(select, "EPOLLEXCLUSIVE", 0)
                 self._poller.register(number, select.POLLIN | exclusive)
@@ -381,34 +345,10 @@ class BufferingWorker(Worker):
 
     def _close(self, connection: Connection) -> None:
         """Close, at once where the client has sent everything, else when it has read the answer."""
-        client = connection.client
-        if not connection.request.has_unread_bytes or len(self._lingering) >= MAX_WAITING:
-            client.close()
-            return
-        try:
-            client.setblocking(False)
-            client.shutdown(socket.SHUT_WR)
-        except OSError:
-            client.close()
-            return
-        self._lingering[client.fileno()] = (client, time.monotonic() + LINGER_S)
-        self._poller.register(client, select.POLLIN)
-
-    def _discard(self, number: int) -> None:
-        client, _ = self._lingering[number]
-        try:
-            gone = not client.recv(262_144)
-        except BlockingIOError:
-            return
-        except OSError:
-            gone = True
-        if gone:
-            self._close_lingering(number)
-
-    def _close_lingering(self, number: int) -> None:
-        client, _ = self._lingering.pop(number)
-        self._poller.unregister(client)
-        client.close()
+        if connection.request.has_unread_bytes:
+            self._lingering.add(connection.client)
+        else:
+            connection.client.close()
 
     def _close_late(self) -> None:
         now = time.monotonic()
@@ -418,8 +358,7 @@ class BufferingWorker(Worker):
                 self._read(connection)
             if self._is_arriving(connection):
                 self._refuse_late(connection)
-        for number in [number for number, (_, end) in self._lingering.items() if end <= now]:
-            self._close_lingering(number)
+        self._lingering.close_late(now)
 
     def _stop_listening(self) -> None:
         """Take what is in the accept queue already, then let the kernel refuse what comes.
@@ -451,38 +390,3 @@ class _Poll:
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         return self._poll.poll(seconds * 1000)
-
-
-def _send(client: socket.socket, data: bytes) -> None:
-    """Send an answer to a client that may be gone, and wait at most `LINGER_S` for its reader."""
-    with contextlib.suppress(OSError):
-        if len(data) > _SOCKET_BUFFER_BYTES:
-            client.settimeout(LINGER_S)
-        client.sendall(data)
-
-
-def _error_response(status: HTTPStatus, message: str) -> bytes:
-    content = json.dumps({"error": message}).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
-    return _rendered(f"{status.value} {status.phrase}", headers, content)
-
-
-def _rendered(status: str, headers: Iterable[tuple[str, str]], content: bytes) -> bytes:
-    """Return a response after which the connection is closed."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    head = (
-        f"HTTP/1.1 {status}\r\nServer: {SERVER}\r\nDate: {_date(int(time.time()))}\r\n"
-        f"Connection: close\r\n{lines}\r\n"
-    )
-    return head.encode("latin-1") + content
-
-
-_last_date = (0, "")
-
-
-def _date(second: int) -> str:
-    """Return the Date header's value, made once a second."""
-    global _last_date
-    if _last_date[0] != second:
-        _last_date = (second, formatdate(second, usegmt=True))
-    return _last_date[1]
