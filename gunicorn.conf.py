@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from webhook_app.environ import SettingsError
 from webhook_app.monitoring.logs import configuration
 from webhook_app.serving.capacity import memory_limit_bytes, worker_count
 from webhook_app.serving.prewarm import warm
-from webhook_app.settings import Settings, SettingsError
+from webhook_app.settings import Settings
 
 try:
     _settings = Settings.from_environ()
@@ -20,7 +21,7 @@ except SettingsError as _error:
     # here, in the master: in a worker it would be started again and again
     sys.exit(str(_error))
 
-bind = f"0.0.0.0:{_settings.port}"
+bind = _settings.bind
 workers = _settings.workers or worker_count(memory_limit_bytes())
 threads = _settings.threads
 if threads > 1:

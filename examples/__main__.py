@@ -14,7 +14,8 @@ from archive_tools.places import FolderPlace
 from archive_tools.querying.duckdb_engine import open_duckdb
 from examples import archive
 from tests.support.service import PROJECT, running
-from webhook_app.cli.sender import Delivered, deliver, sign
+from webhook_app.cli.sender import Delivered, deliver
+from webhook_app.events.signature import sign
 
 SAMPLE_QUERY = """\
 SELECT type, COUNT(*) AS count FROM stripe_webhooks

@@ -19,7 +19,7 @@ import click
 
 from tests.support.service import PROJECT
 from webhook_app import create_app
-from webhook_app.cli.sender import sign
+from webhook_app.events.signature import sign
 from webhook_app.settings import Settings
 
 Fields = Mapping[str, Any]

@@ -2,7 +2,6 @@
 
 from flask import Flask
 
-from .cli import commands
 from .monitoring.counters import Counters
 from .settings import Settings
 from .storage.archive import Archive
@@ -39,9 +38,6 @@ def create_app(settings: Settings | None = None, archive: Archive | None = None)
 
         app.register_blueprint(bp)
     app.register_error_handler(Exception, errors.from_exception)
-    app.cli.add_command(commands.send_event)
-    app.cli.add_command(commands.doctor)
-    app.cli.add_command(commands.archive)
     return app
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from webhook_app.cli.sender import sign
+from webhook_app.events.signature import sign
 
 from .connection import Connection, cause
 from .destination import Destination

@@ -6,7 +6,7 @@ Made here and not taken from `examples/events`, because cost is measured against
 import json
 from typing import Any
 
-from webhook_app.cli.sender import sign
+from webhook_app.events.signature import sign
 
 SECRET = "whsec_bench"
 #: A middling event; of the demo's, the largest has 2 KB, and invoices with many lines have 50.

@@ -26,9 +26,8 @@ import msgspec
 from tests.bench.deliveries import EVENT_BYTES, SECRET, event_body
 from tests.support.service import PROJECT, environment
 from webhook_app import create_app
-from webhook_app.cli.sender import sign
 from webhook_app.events.record import Record, webhook_record
-from webhook_app.events.signature import refusal
+from webhook_app.events.signature import refusal, sign
 from webhook_app.monitoring import logs
 from webhook_app.settings import Settings
 from webhook_app.storage.firehose import FirehoseArchive

@@ -12,8 +12,8 @@ from botocore.client import BaseClient
 from moto import mock_aws
 
 from webhook_app import create_app
-from webhook_app.cli.sender import sign
 from webhook_app.events.record import webhook_record
+from webhook_app.events.signature import sign
 from webhook_app.settings import Settings
 from webhook_app.storage import firehose
 

@@ -28,7 +28,7 @@ def firehose() -> Iterator[FakeFirehose]:
         yield fake
 
 
-@pytest.fixture(params=["lean", "boto3"])
+@pytest.fixture(params=["direct", "boto3"])
 def firehose_settings(firehose_settings: Settings, request: pytest.FixtureRequest) -> Settings:
     """Either way to send a PutRecord: whatever happens, they behave alike."""
     return replace(firehose_settings, transport=request.param)

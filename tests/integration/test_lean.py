@@ -184,7 +184,7 @@ def test_a_200_without_a_record_id_is_none(wrong: bytes) -> None:
     server.close()
 
 
-@pytest.mark.parametrize("transport", ["lean", "boto3"])
+@pytest.mark.parametrize("transport", ["direct", "boto3"])
 def test_what_was_signed_is_not_told_when_the_signature_is_wrong(
     firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:

@@ -12,8 +12,8 @@ import pytest
 from moto import mock_aws
 
 from webhook_app import create_app
-from webhook_app.cli.sender import sign
 from webhook_app.events.record import Record, webhook_record
+from webhook_app.events.signature import sign
 from webhook_app.settings import Settings
 from webhook_app.storage.archive import ArchiveError
 from webhook_app.storage.firehose import FirehoseArchive

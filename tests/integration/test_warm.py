@@ -47,7 +47,7 @@ def test_firehose_signs_and_sends_nothing(
 ) -> None:
     with FakeFirehose().serving() as firehose:
         monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
-        app = create_app(replace(firehose_settings, transport="lean"))
+        app = create_app(replace(firehose_settings, transport="direct"))
         signed = []
         lean = app.extensions["archive"]._lean
         monkeypatch.setattr(lean, "request", lambda data, _: signed.append(data))

@@ -45,7 +45,7 @@ def test_a_bad_environment_is_told_once_and_ends_the_boot(command: list[str]) ->
     assert told.count("The service cannot start: 4 problems") == 1
     for name in ("STRIPE_WEBHOOK_SECRET", "ARCHIVE_DIR", "MAX_BODY_BYTES", "AWS_REGION"):
         assert name in told
-    assert told.count("Cure:") == 4
+    assert told.count("Fix:") == 4
     assert "sk_live_secret" not in told
     assert "Traceback" not in told
 

@@ -20,8 +20,8 @@ from tests.support.service import PROJECT
 from tests.support.stripe_client import signature
 from tests.unit.test_webhook import BODY, answer, post
 from webhook_app import create_app
-from webhook_app.cli.sender import sign
 from webhook_app.events.record import Record
+from webhook_app.events.signature import sign
 from webhook_app.settings import Settings
 from webhook_app.version import __version__
 

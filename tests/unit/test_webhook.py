@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from tests.conftest import OTHER_SECRET, SECRET, FakeArchive
-from webhook_app.cli.sender import sign
 from webhook_app.events.record import Record
+from webhook_app.events.signature import sign
 from webhook_app.version import __version__
 
 BODY = b'{\n  "id": "evt_1",\n  "type": "charge.succeeded"\n}'

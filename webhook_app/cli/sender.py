@@ -1,11 +1,9 @@
-"""Plays Stripe: signs a body and delivers it to an endpoint. For trying out, never for serving."""
+"""Delivers a signed body to an endpoint, as Stripe does. For trying out, never for serving."""
 
 import http.client
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-
-from stripe import WebhookSignature
 
 
 @dataclass(frozen=True)
@@ -15,12 +13,6 @@ class Delivered:
     status: int
     body: str
     milliseconds: float
-
-
-def sign(body: bytes, secret: str) -> str:
-    """Return the value of a `Stripe-Signature` header for a UTF-8 body, signed now."""
-    header: str = WebhookSignature.generate_signature_header(body.decode(), secret)
-    return header
 
 
 def deliver(body: bytes, signature: str, url: str, timeout_s: float = 30) -> Delivered:

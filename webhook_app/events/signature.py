@@ -77,3 +77,9 @@ def _signed(payload: str, header: str, secret: str, tolerance_s: int | None) -> 
         # not to be logged: it carries the body and the header
         return False
     return True
+
+
+def sign(body: bytes, secret: str) -> str:
+    """Return the value of a `Stripe-Signature` header for a UTF-8 body, signed now."""
+    header: str = WebhookSignature.generate_signature_header(body.decode(), secret)
+    return header

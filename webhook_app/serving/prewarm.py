@@ -12,8 +12,8 @@ from flask import Flask
 from gunicorn.config import Config
 
 from .. import create_app
-from ..cli.sender import sign
 from ..events.record import Record
+from ..events.signature import sign
 from ..settings import Settings
 from ..storage.archive import Archive
 from ..storage.firehose import FirehoseArchive

@@ -187,7 +187,7 @@ def _goes_leanly(settings: Settings) -> bool:
     It is not where boto3 was asked for, where a single attempt has to tell what went wrong, and
     where the environment names a proxy.
     """
-    return settings.transport == "lean" and settings.attempts > 1 and not getproxies()
+    return settings.transport == "direct" and settings.attempts > 1 and not getproxies()
 
 
 def _lean(

@@ -20,7 +20,7 @@ from tests.archive_tools.replay.conftest import (
 )
 from tests.fakes.receiver import SECRET, Receiver
 from tests.support.service import free_port, running
-from webhook_app.cli import sender
+from webhook_app.events import signature
 
 STATE = Path("stripe-replay.json")
 
@@ -194,7 +194,7 @@ def test_an_error_that_nobody_expected_ends_it_without_the_secret(
     assert "18 letters" not in result.output
     # where to go on is known all the same
     assert json.loads(STATE.read_text())["upto"] >= 1
-    monkeypatch.setattr(delivery, "sign", sender.sign)
+    monkeypatch.setattr(delivery, "sign", signature.sign)
     assert replay().exit_code == 0
     assert sorted(receiver.ids()) == ["evt_0", "evt_1", "evt_2"]
 
