@@ -11,6 +11,7 @@ from typing import Any
 
 from webhook_app.environ import SettingsError
 from webhook_app.monitoring.logs import configuration
+from webhook_app.serving import boot
 from webhook_app.serving.capacity import memory_limit_bytes, worker_count
 from webhook_app.serving.prewarm import warm
 from webhook_app.settings import Settings
@@ -54,6 +55,11 @@ loglevel = _settings.log_level.lower()
 logconfig_dict = configuration(_settings)
 
 
+def on_starting(server: Any) -> None:
+    """Before it listens: refuse what the command line asks for and the worker cannot do."""
+    boot.check(server)
+
+
 def when_ready(server: Any) -> None:
     """Before the first fork: warm up, and keep the garbage collector off what all workers share.
 
@@ -64,6 +70,7 @@ def when_ready(server: Any) -> None:
     warm(server.app.wsgi())
     gc.collect()
     gc.freeze()
+    boot.announce(server)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
