@@ -39,7 +39,8 @@ class Settings:
     attempts: int = 2
     transport: str = "direct"
 
-    bind_host: str = "0.0.0.0"  # noqa: S104 # nosec B104 - a platform's router comes from outside
+    # a platform's router comes from outside
+    bind_host: str = "0.0.0.0"  # noqa: S104 # nosec B104
     port: int = 3001
     workers: int | None = None
     threads: int = 1
@@ -74,7 +75,7 @@ class Settings:
     @property
     def local_url(self) -> str:
         """Where this machine reaches the service."""
-        is_local = self.bind_host in ("0.0.0.0", "::", "127.0.0.1", "::1")  # noqa: S104 # nosec B104
+        is_local = self.bind_host in (Settings.bind_host, "::", "127.0.0.1", "::1")
         return f"http://localhost:{self.port}" if is_local else f"http://{self.bind}"
 
     @property

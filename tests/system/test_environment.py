@@ -77,7 +77,8 @@ def started(command: list[str], checkout: Path, port: int, **variables: str) -> 
         # the whole session: `flask run` and make have children
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
+        # gunicorn kills a worker that does not end in 20 s
+        process.wait(timeout=30)
 
 
 def ended(command: list[str], checkout: Path, **variables: str) -> subprocess.CompletedProcess[str]:
