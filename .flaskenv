@@ -1,4 +1,5 @@
 # how `flask` finds and serves the application in development
 FLASK_APP=wsgi
 FLASK_DEBUG=1
-FLASK_RUN_PORT=3001
+# PORT as the environment has it; a PORT in .env needs a FLASK_RUN_PORT beside it
+FLASK_RUN_PORT=${PORT:-3001}

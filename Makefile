@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PORT ?= 3001
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -11,20 +10,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: $(BIN)/.run .env ## start the service on a local archive, on this machine only
-	@echo
-	@echo "  The service starts on http://localhost:$(PORT); Ctrl-C stops it. In another terminal, try"
-	@echo
-	@echo "      .venv/bin/flask send-event examples/events/invoice.paid.json"
-	@echo "      curl http://localhost:$(PORT)/health"
-	@echo
-	@echo "  Events go to the folder 'archive'. With Stripe's CLI, real ones do:"
-	@echo
-	@echo "      stripe listen --forward-to localhost:$(PORT)/webhook/stripe"
-	@echo
-	@echo "  and the secret that it prints belongs into .env, as STRIPE_WEBHOOK_SECRET."
-	@echo
-	@PORT=$(PORT) GUNICORN_CMD_ARGS="--bind 127.0.0.1:$(PORT)" exec sh -c "exec $$(sed -n 's/^web: //p' Procfile)"
+run: $(BIN)/.run .env ## start the service on a local archive, on this machine only [PORT=3001]
+	@BIND_HOST=127.0.0.1 exec sh -c "exec $$(sed -n 's/^web: //p' Procfile)"
 
 demo: $(BIN)/.dev ## send events through the service and query the archive [EVENTS=folder]
 	@python -m examples $(if $(EVENTS),--events "$(EVENTS)")

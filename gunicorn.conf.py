@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from webhook_app.environ import SettingsError
 from webhook_app.monitoring.logs import configuration
+from webhook_app.serving import boot
 from webhook_app.serving.capacity import memory_limit_bytes, worker_count
 from webhook_app.serving.prewarm import prewarm
 from webhook_app.serving.signals import hold_stop_signals
-from webhook_app.settings import Settings, SettingsError
+from webhook_app.settings import Settings
 
 try:
     _settings = Settings.from_environ()
@@ -20,7 +22,7 @@ except SettingsError as _error:
     # here, in the master: in a worker it would be started again and again
     sys.exit(str(_error))
 
-bind = f"0.0.0.0:{_settings.port}"
+bind = _settings.bind
 workers = _settings.workers or worker_count(memory_limit_bytes())
 threads = _settings.threads
 worker_class = "webhook_app.serving.worker.BufferingWorker"
@@ -48,6 +50,11 @@ loglevel = _settings.log_level.lower()
 logconfig_dict = configuration(_settings)
 
 
+def on_starting(server: Any) -> None:
+    """Before it listens: refuse what the command line asks for and the worker cannot do."""
+    boot.check(server)
+
+
 def when_ready(server: Any) -> None:
     """Before the first fork: warm up, and keep the garbage collector off what all workers share.
 
@@ -58,6 +65,7 @@ def when_ready(server: Any) -> None:
     prewarm(server.app.wsgi())
     gc.collect()
     gc.freeze()
+    boot.announce(server)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

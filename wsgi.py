@@ -6,9 +6,9 @@ import click
 from flask import Flask
 
 from webhook_app import create_app
-from webhook_app.cli import commands
+from webhook_app.environ import SettingsError
 from webhook_app.monitoring import logs
-from webhook_app.settings import Settings, SettingsError
+from webhook_app.settings import Settings
 
 
 def _service() -> Flask:
@@ -17,12 +17,16 @@ def _service() -> Flask:
     except SettingsError as error:
         sys.exit(str(error))
     logs.configure(settings)
-    app = create_app(settings)
-    if click.get_current_context(silent=True):
-        app.cli.add_command(commands.send_event)
-        app.cli.add_command(commands.doctor)
-        app.cli.add_command(commands.archive)
+    return create_app(settings)
+
+
+def _with_commands() -> Flask:
+    # imported here: a serving process has no use for the doctor and the archive's tools
+    from webhook_app.cli import commands
+
+    app = commands.commands_app() or _service()
+    commands.register(app)
     return app
 
 
-app = commands.commands_app() or _service()
+app = _with_commands() if click.get_current_context(silent=True) else _service()

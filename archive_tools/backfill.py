@@ -13,7 +13,6 @@ from pathlib import Path
 import click
 
 from webhook_app.events.record import Record, events_api_record
-from webhook_app.settings import ToolSettings
 
 from .cli import archive_option, json_option
 from .days import Days, days_options
@@ -29,6 +28,7 @@ from .reconciling.on_the_way import journal_of, on_the_way_option
 from .reconciling.pace import Pace
 from .reconciling.span import KEPT_S, Span, span, span_options
 from .reconciling.stripe_api import PAGE_EVENTS, StripeApi
+from .settings import ToolSettings
 
 _STATE = Path("stripe-backfill.json")
 

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import click
 
-from webhook_app.settings import SettingsError, ToolSettings
+from webhook_app.environ import SettingsError
 
 from .errors import ToolError
 from .places import open_place
+from .settings import ToolSettings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from webhook_app.settings import ToolSettings
-
 from .cli import archive_option, json_option
 from .days import Days, days_options
 from .errors import ToolError
@@ -20,6 +18,7 @@ from .places import Place
 from .query import tell_faults
 from .querying.fields import TYPES, field
 from .reading import Fault
+from .settings import ToolSettings
 
 if TYPE_CHECKING:
     from .querying.partitions import Written

@@ -12,10 +12,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
-from webhook_app.settings import ToolSettings
-
 from .days import Days
 from .errors import ToolError
+from .settings import ToolSettings
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

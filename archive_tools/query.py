@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from webhook_app.settings import ToolSettings
-
 from .cli import archive_option, json_option
 from .errors import ToolError
 from .output import as_json as json_text
@@ -20,6 +18,7 @@ from .querying.engine import Engine, Result, open_engine, suited
 from .querying.explanation import as_text, facts
 from .querying.saved_queries import filled, questions, sql_of
 from .reading import Fault
+from .settings import ToolSettings
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 

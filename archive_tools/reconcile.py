@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from webhook_app.events.record import events_api_record
-from webhook_app.settings import ToolSettings
 
 from .cli import archive_option, json_option
 from .days import Days, days_options
@@ -29,6 +28,7 @@ from .reconciling.span import Span, span, span_options
 from .reconciling.stripe_api import StripeApi
 from .reconciling.subscription import Subscription, subscription
 from .reconciling.verdict import Verdict
+from .settings import ToolSettings
 
 _FOLDER_IN_FLIGHT_S = 60
 

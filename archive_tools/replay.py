@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from webhook_app.settings import ToolSettings
-
 from .cli import archive_option, json_option
 from .output import as_json as json_text
 from .output import count_text, note
@@ -32,6 +30,7 @@ from .replaying.secret import secret_of_file, secret_of_variable
 from .replaying.selection_options import Choice, selection_options
 from .replaying.sending import Manner, Sending
 from .replaying.sending_options import manner_options, secret_options
+from .settings import ToolSettings
 
 
 @click.command("replay")

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from webhook_app.settings import ToolSettings
 from webhook_app.version import __version__
 
 from . import days as calendar
@@ -25,6 +24,7 @@ from .reporting.figures import Figures, Origin
 from .reporting.page import page
 from .reporting.survey import survey
 from .reporting.wording import findings, headline
+from .settings import ToolSettings
 
 #: A page of more days says less, and its pictures have a pixel a day.
 _LONGEST = 1100

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from webhook_app.settings import ToolSettings
-
 from .cli import archive_option, json_option
 from .days import Days, days_options
 from .errors import ToolError
@@ -19,6 +17,7 @@ from .parallel import batches, over_cores
 from .places import Place, StoredObject
 from .proof import BrokenError, proof
 from .reading import DamageError, Fault, lines
+from .settings import ToolSettings
 
 #: An archive that was damaged all over is not listed as a whole; what is more is counted.
 MOST_LISTED = 1000

@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 
 from webhook_app import create_app
+from webhook_app.cli import commands
 from webhook_app.events.record import Record
 from webhook_app.settings import Settings
 from webhook_app.storage.archive import ArchiveError
@@ -67,4 +68,5 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def runner(app: Flask) -> FlaskCliRunner:
+    commands.register(app)
     return app.test_cli_runner()

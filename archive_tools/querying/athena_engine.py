@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from deploy.costs import TB, Assumptions
-from webhook_app.settings import ToolSettings
 
 from ..errors import ToolError
 from ..output import bytes_text, note
 from ..places import FolderPlace, Place, said
+from ..settings import ToolSettings
 from .athena_values import duckdb_type, value
 from .engine import Result
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-from webhook_app.settings import ToolSettings
-
 from ..places import FolderPlace, Place
 from ..reading import Fault
+from ..settings import ToolSettings
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from webhook_app.settings import PROJECT
+from webhook_app.environ import PROJECT
 
 from ..errors import ToolError
 

@@ -11,7 +11,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 
-from webhook_app.settings import PROJECT
+from webhook_app.environ import PROJECT
 
 from ..days import today as utc_today
 from ..errors import ToolError

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from webhook_app.events.record import Record
-from webhook_app.settings import ToolSettings
 from webhook_app.storage.archive import Archive, ArchiveError
 from webhook_app.storage.firehose import MAX_RECORD_BYTES, FirehoseArchive, firehose_client
 from webhook_app.storage.local import LocalArchive
 
 from ..errors import ToolError
 from ..places import BucketPlace, FolderPlace, Place
+from ..settings import ToolSettings
 from .pace import backoff_s
 
 #: Of a PutRecordBatch: records, and bytes of their lines before base64.

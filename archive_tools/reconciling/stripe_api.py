@@ -13,9 +13,8 @@ from urllib.parse import urlencode
 import msgspec
 import stripe
 
-from webhook_app.settings import ToolSettings
-
 from ..errors import ToolError
+from ..settings import ToolSettings
 from .event_pages import Page, page
 from .pace import Pace, backoff_s
 

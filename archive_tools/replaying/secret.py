@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from webhook_app.settings import REPLAY_SECRET, variable
-
 from ..errors import ToolError
+from ..settings import REPLAY_SECRET, variable
 
 _CURE = "take the signing secret that the endpoint checks with"
 

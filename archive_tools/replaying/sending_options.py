@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from webhook_app.settings import REPLAY_SECRET
-
+from ..settings import REPLAY_SECRET
 from .sending import Manner
 
 _F = TypeVar("_F", bound=Callable[..., Any])

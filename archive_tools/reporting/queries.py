@@ -6,7 +6,7 @@ money define is taken from there, so that a report and the library never differ.
 
 import re
 
-from webhook_app.settings import PROJECT
+from webhook_app.environ import PROJECT
 
 from ..days import Days
 

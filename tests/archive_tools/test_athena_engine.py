@@ -16,8 +16,8 @@ from archive_tools.places import BucketPlace, FolderPlace
 from archive_tools.querying import athena_engine
 from archive_tools.querying.athena_engine import AthenaEngine, open_athena, price_usd
 from archive_tools.querying.engine import Result
+from archive_tools.settings import ToolSettings
 from tests.archive_tools.engines import BUCKET, REGION
-from webhook_app.settings import ToolSettings
 
 SETTINGS = ToolSettings(aws_region=REGION)
 PLACE = BucketPlace(BUCKET, REGION)

@@ -26,8 +26,8 @@ from archive_tools.reconciling.batch import (
     open_writer,
 )
 from archive_tools.reconciling.on_the_way import BUFFER_S, OnTheWay
+from archive_tools.settings import ToolSettings
 from webhook_app.events.record import Record, events_api_record
-from webhook_app.settings import ToolSettings
 from webhook_app.storage import firehose
 from webhook_app.storage.local import LocalArchive
 

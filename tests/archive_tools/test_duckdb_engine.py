@@ -23,9 +23,10 @@ from archive_tools.places import BucketPlace, FolderPlace
 from archive_tools.querying import database
 from archive_tools.querying.duckdb_engine import DuckDBEngine, keys_and_ids, open_duckdb
 from archive_tools.querying.engine import open_engine
+from archive_tools.settings import ToolSettings
 from tests.archive_tools.conftest import store
 from tests.archive_tools.engines import BUCKET, REGION, arrival, bucket_like, folder_name, line
-from webhook_app.settings import PROJECT, ToolSettings
+from webhook_app.environ import PROJECT
 
 TODAY = date(2026, 11, 23)
 DAYS = ["2025-12-31", "2026-10-31", "2026-11-01", "2026-11-22", "2026-11-23"]

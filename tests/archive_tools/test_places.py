@@ -16,7 +16,7 @@ from archive_tools import places
 from archive_tools.days import Days
 from archive_tools.errors import ToolError
 from archive_tools.places import BucketPlace, FolderPlace, Place, objects_of, open_place
-from webhook_app.settings import ToolSettings
+from archive_tools.settings import ToolSettings
 
 BUCKET = "my-webhooks"
 OBJECTS = {

@@ -22,7 +22,7 @@ from archive_tools import query
 from archive_tools.cli import archive
 from tests.archive_tools.conftest import Run, store
 from tests.archive_tools.engines import BUCKET, arrival, bucket_like, folder_name, line
-from webhook_app.settings import PROJECT
+from webhook_app.environ import PROJECT
 
 PAID = {"data": {"object": {"amount": 12340, "currency": "kwd", "note": "x" * 200}}}
 MONEY = "SELECT id, amount_major, payload FROM stripe_events"

@@ -14,8 +14,8 @@ from archive_tools.reconciling.event_pages import Page, page
 from archive_tools.reconciling.listing import Fetched, listing, windows
 from archive_tools.reconciling.pace import Pace, backoff_s
 from archive_tools.reconciling.stripe_api import RefusedError, StripeApi
+from archive_tools.settings import ToolSettings
 from tests.fakes.stripe import KEY, FakeStripe, event
-from webhook_app.settings import ToolSettings
 
 NOW = 1_795_392_000
 EVENTS = [event(n, NOW - n) for n in range(250)]

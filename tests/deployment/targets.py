@@ -118,8 +118,9 @@ def gunicorn_constant(name: str) -> int:
 
 
 def settings_variables() -> set[str]:
-    """The environment variables that the service reads."""
-    code = (ROOT / "webhook_app/settings.py").read_text()
+    """The environment variables that the service and the archive's tools read."""
+    files = (ROOT / "webhook_app/settings.py", ROOT / "archive_tools/settings.py")
+    code = "".join(file.read_text() for file in files)
     return set(re.findall(r'"((?:[A-Z]+_)+[A-Z]+|PORT)"', code))
 
 

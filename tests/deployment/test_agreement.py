@@ -55,7 +55,7 @@ def test_no_file_holds_a_secret() -> None:
 
 def test_heroku_asks_for_every_variable_that_makes_sense_there() -> None:
     # it gives the port itself, and its disks are thrown away
-    left_out = {"PORT", "ARCHIVE_DIR", "LOG_FILE"}
+    left_out = {"PORT", "BIND_HOST", "ARCHIVE_DIR", "LOG_FILE"}
     # for a terminal
     left_out |= {"STRIPE_API_BASE", "REPLAY_SECRET"}
     assert set(targets.app_json()["env"]) == targets.settings_variables() - left_out

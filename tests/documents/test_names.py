@@ -14,6 +14,7 @@ from tests.infrastructure.checks import FIREHOSE_METRICS
 from tests.infrastructure.conftest import CHOICES
 from tests.support.service import PROJECT
 from webhook_app import create_app
+from webhook_app.cli import commands as commands_of_flask
 from webhook_app.settings import Settings
 
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -113,7 +114,8 @@ def test_every_file_is_there(document: Path) -> None:
 
 
 def test_every_variable_is_read_by_somebody(document: Path) -> None:
-    code = (PROJECT / "webhook_app/settings.py").read_text()
+    files = (PROJECT / "webhook_app/settings.py", PROJECT / "archive_tools/settings.py")
+    code = "".join(file.read_text() for file in files)
     ours = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+|PORT)"', code))
     ours |= {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     assigned = re.findall(r"\b([A-Z]+(?:_[A-Z0-9]+)+)=", document.read_text())
@@ -131,7 +133,9 @@ def test_every_make_target_is_there(document: Path) -> None:
 
 
 def test_every_flask_command_is_there(document: Path, settings: Settings) -> None:
-    known = {*create_app(settings).cli.commands, "run", "doctor"}
+    app = create_app(settings)
+    commands_of_flask.register(app)
+    known = {*app.cli.commands, "run"}
     for text in [*commands(document), *inline(document)]:
         for name in re.findall(r"\bflask ([a-z][\w-]*)", text):
             assert name in known, text

@@ -22,11 +22,11 @@ from moto import mock_aws
 from archive_tools import places
 from archive_tools.cli import archive
 from archive_tools.querying import athena_engine
+from archive_tools.settings import ToolSettings
 from examples import stripe
 from tests.support.service import PROJECT
 from webhook_app.events.record import webhook_record
 from webhook_app.events.signature import sign
-from webhook_app.settings import ToolSettings
 from webhook_app.storage import firehose
 from webhook_app.storage.local import LocalArchive
 

@@ -21,8 +21,8 @@ from tests.fakes.aws import (
 )
 from tests.support.service import free_port
 from webhook_app.cli import doctor_aws
-from webhook_app.cli.check import Finding, Mark
-from webhook_app.cli.doctor import verdict
+from webhook_app.cli.check import CheckResult, Mark
+from webhook_app.cli.doctor import summary
 from webhook_app.cli.doctor_aws import PREFIX, examine
 from webhook_app.settings import Settings
 
@@ -43,16 +43,16 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
         yield fake
 
 
-def found(settings: Settings) -> dict[str, Finding]:
-    """The findings by their check, each of which has one."""
-    findings = list(examine(settings))
-    by_check = {finding.check: finding for finding in findings}
-    assert len(by_check) == len(findings)
+def found(settings: Settings) -> dict[str, CheckResult]:
+    """The results by their check, each of which has one."""
+    results = list(examine(settings))
+    by_check = {result.check: result for result in results}
+    assert len(by_check) == len(results)
     return by_check
 
 
-def marks(findings: dict[str, Finding]) -> dict[str, str]:
-    return {check: finding.mark.value for check, finding in findings.items()}
+def marks(results: dict[str, CheckResult]) -> dict[str, str]:
+    return {check: result.mark.value for check, result in results.items()}
 
 
 ALL_FINE = dict.fromkeys(
@@ -81,26 +81,26 @@ def test_moto_with_the_streams_right_properties_is_all_fine(settings: Settings) 
         nowhere = found(replace(settings, stream_name="nowhere", archive_bucket="nowhere"))
     assert nowhere["stream"].mark is Mark.FAULT
     assert "there is no nowhere in eu-west-1" in nowhere["stream"].found
-    assert "FIREHOSE_DELIVERY_STREAM_NAME and AWS_REGION" in nowhere["stream"].cure
+    assert "FIREHOSE_DELIVERY_STREAM_NAME and AWS_REGION" in nowhere["stream"].fix
     assert nowhere["bucket"].mark is Mark.FAULT
     assert nowhere["bucket"].found == "there is no bucket nowhere"
 
 
 def test_all_is_fine_and_said_who_we_are(fake: FakeAws, settings: Settings) -> None:
-    findings = found(settings)
-    assert marks(findings) == ALL_FINE
-    assert findings["credentials"].found == "found, from: env"
-    assert findings["region"].found == f"eu-west-1, at {fake.url}"
-    assert ARN in findings["identity"].found
-    assert verdict(findings.values())[1] == 0
+    results = found(settings)
+    assert marks(results) == ALL_FINE
+    assert results["credentials"].found == "found, from: env"
+    assert results["region"].found == f"eu-west-1, at {fake.url}"
+    assert ARN in results["identity"].found
+    assert summary(results.values())[1] == 0
 
 
 def test_the_applications_own_policy_is_no_fault(fake: FakeAws, settings: Settings) -> None:
     """It may put records and objects, and look at neither the stream nor the bucket."""
     fake.firehose = firehose_error("AccessDeniedException")
     fake.s3 = Reply(403)
-    findings = found(settings)
-    assert marks(findings) == {
+    results = found(settings)
+    assert marks(results) == {
         "credentials": "ok",
         "region": "ok",
         "identity": "ok",
@@ -109,9 +109,9 @@ def test_the_applications_own_policy_is_no_fault(fake: FakeAws, settings: Settin
         "clock": "ok",
     }
     for check in ("stream", "bucket"):
-        assert "no permission to look, which is normal" in findings[check].found
-        assert "allow" in findings[check].cure
-    assert verdict(findings.values())[1] == 2
+        assert "no permission to look, which is normal" in results[check].found
+        assert "allow" in results[check].fix
+    assert summary(results.values())[1] == 2
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ def test_credentials_that_aws_refuses_are_a_fault(
 ) -> None:
     fake.sts = sts_error(code)
     fake.firehose = firehose_error("UnrecognizedClientException")
-    findings = found(settings)
-    assert findings["identity"].mark is Mark.FAULT
-    assert findings["identity"].found == f"AWS refuses the credentials: {code}"
-    assert findings["stream"].mark is Mark.FAULT
-    assert verdict(findings.values())[1] == 1
+    results = found(settings)
+    assert results["identity"].mark is Mark.FAULT
+    assert results["identity"].found == f"AWS refuses the credentials: {code}"
+    assert results["stream"].mark is Mark.FAULT
+    assert summary(results.values())[1] == 1
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "RegionDisabledException", "Throttling"])
@@ -147,7 +147,7 @@ def test_a_stream_that_takes_no_records_is_a_fault(
     told = found(settings)["stream"]
     assert told.mark is Mark.FAULT
     assert f"events in eu-west-1 is {status}" in told.found
-    assert ("wait a minute" in told.cure) is (status == "CREATING")
+    assert ("wait a minute" in told.fix) is (status == "CREATING")
 
 
 @pytest.mark.parametrize(
@@ -166,20 +166,20 @@ def test_a_stream_that_takes_no_records_is_a_fault(
         ({"ProcessingConfiguration": {"Enabled": True}}, "transformed on their way"),
     ],
 )
-def test_each_wrong_property_of_the_stream_is_a_fault_with_its_cure(
+def test_each_wrong_property_of_the_stream_is_a_fault_with_its_fix(
     fake: FakeAws, settings: Settings, changes: dict[str, Any], words: str
 ) -> None:
     fake.firehose = described(description(**changes))
     told = found(settings)["layout"]
     assert told.mark is Mark.FAULT
     assert words in told.found
-    assert told.cure
+    assert told.fix
 
 
 def test_all_wrong_properties_are_told_at_once(fake: FakeAws, settings: Settings) -> None:
     wrong = {"CompressionFormat": "ZIP", "FileExtension": "", "Prefix": "x/"}
     fake.firehose = described(description(**wrong))
-    assert [finding.check for finding in examine(settings)].count("layout") == 3
+    assert [result.check for result in examine(settings)].count("layout") == 3
 
 
 def test_what_leaves_the_layout_alone_is_no_fault(fake: FakeAws, settings: Settings) -> None:
@@ -200,10 +200,10 @@ def test_without_a_bucket_the_limit_is_named_and_nothing_asked(
 ) -> None:
     fake.s3 = Reply(404)
     fake.firehose = described(description(BucketARN="arn:aws:s3:::another"))
-    findings = found(replace(settings, archive_bucket=None))
-    assert marks(findings) == ALL_FINE
+    results = found(replace(settings, archive_bucket=None))
+    assert marks(results) == ALL_FINE
     limit = "ARCHIVE_BUCKET is not set: an event over 1,024,000 bytes is answered 500"
-    assert findings["bucket"].found == limit
+    assert results["bucket"].found == limit
 
 
 def test_an_s3_that_says_something_else_tells_nothing(fake: FakeAws, settings: Settings) -> None:
@@ -253,8 +253,8 @@ def test_a_machine_without_a_way_to_aws_tells_nothing(
     endpoint = f"http://127.0.0.1:{free_port()}"
     for name in ("STS", "FIREHOSE", "S3"):
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", endpoint)
-    findings = found(settings)
-    assert marks(findings) == {
+    results = found(settings)
+    assert marks(results) == {
         "credentials": "ok",
         "region": "ok",
         "identity": "?",
@@ -262,8 +262,8 @@ def test_a_machine_without_a_way_to_aws_tells_nothing(
         "bucket": "?",
         "clock": "?",
     }
-    assert findings["stream"].found == f"no answer from {endpoint}: EndpointConnectionError"
-    assert verdict(findings.values())[1] == 2
+    assert results["stream"].found == f"no answer from {endpoint}: EndpointConnectionError"
+    assert summary(results.values())[1] == 2
 
 
 def test_endpoints_that_hang_are_left_in_time(
@@ -273,11 +273,11 @@ def test_endpoints_that_hang_are_left_in_time(
     for reply in (fake.sts, fake.firehose, fake.s3):
         reply.after_s = 30
     started = time.monotonic()
-    findings = found(settings)
+    results = found(settings)
     assert time.monotonic() - started < 6
     for check in ("identity", "stream", "bucket"):
-        assert findings[check].mark is Mark.UNKNOWN
-        assert findings[check].found.endswith(": nothing in time")
+        assert results[check].mark is Mark.UNKNOWN
+        assert results[check].found.endswith(": nothing in time")
 
 
 def test_one_endpoint_that_hangs_hides_nothing_of_the_others(
@@ -291,9 +291,9 @@ def test_one_endpoint_that_hangs_hides_nothing_of_the_others(
 def test_an_answer_that_is_rubbish_tells_nothing(fake: FakeAws, settings: Settings) -> None:
     fake.sts = Reply(403, b"\xff\xfe<html>")
     fake.firehose = firehose_error("\x1b[31mred")
-    findings = found(settings)
-    assert findings["identity"].mark is Mark.UNKNOWN
-    assert findings["stream"].found == f"{fake.url} answers an unknown code"
+    results = found(settings)
+    assert results["identity"].mark is Mark.UNKNOWN
+    assert results["stream"].found == f"{fake.url} answers an unknown code"
     fake.firehose = Reply(200, b"\xff\xfe<html>")
     assert found(settings)["stream"].mark is Mark.UNKNOWN
 
@@ -305,9 +305,9 @@ def test_no_credentials_are_a_fault(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    findings = found(settings)
-    assert marks(findings) == {"credentials": "FAULT", "stream": "?", "clock": "?"}
-    assert findings["credentials"].found == "none found"
+    results = found(settings)
+    assert marks(results) == {"credentials": "FAULT", "stream": "?", "clock": "?"}
+    assert results["credentials"].found == "none found"
 
 
 def test_credentials_that_are_named_and_not_there_are_a_fault(
@@ -316,7 +316,7 @@ def test_credentials_that_are_named_and_not_there_are_a_fault(
     monkeypatch.setenv("AWS_PROFILE", "nowhere")
     told = found(settings)["credentials"]
     assert told.mark is Mark.FAULT
-    assert told.found == "named, but not to be had: ProfileNotFound"
+    assert told.found == "configured, but could not be loaded: ProfileNotFound"
 
 
 def test_credentials_that_nobody_hands_out_in_time_are_not_told(
@@ -346,7 +346,7 @@ def test_an_endpoint_that_is_none_is_a_fault(
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "not an address")
     told = found(settings)["region"]
     assert told.mark is Mark.FAULT
-    assert "AWS_ENDPOINT_URL" in told.cure
+    assert "AWS_ENDPOINT_URL" in told.fix
 
 
 def test_the_command_shows_neither_secret_nor_key_nor_signature(
@@ -373,4 +373,4 @@ def test_the_command_shows_neither_secret_nor_key_nor_signature(
     assert "AWS refuses the credentials: InvalidSignatureException" in result.output
     assert ARN in result.output
     assert "hidden" not in result.output
-    assert result.output.endswith("1 fault to cure.\n")
+    assert result.output.endswith("1 fault to fix.\n")

@@ -53,8 +53,8 @@ def test_a_configuration_that_the_service_refuses_is_told_as_faults() -> None:
     )
     assert ended.returncode == 1
     assert ended.stdout.count("FAULT  configuration  ") == 4
-    assert ended.stdout.count("Cure: ") == 4
-    assert ended.stdout.endswith("\n4 faults to cure.\n")
+    assert ended.stdout.count("Fix: ") == 4
+    assert ended.stdout.endswith("\n4 faults to fix.\n")
     assert ended.stderr == ""
 
 
@@ -77,7 +77,7 @@ def test_the_line_of_a_release_goes_on_with_the_applications_own_policy() -> Non
         fake.s3 = Reply(403)
         ended = flask("doctor", **FIREHOSE, **KEYS, **fake.variables())
         assert ended.returncode == 2
-        assert "No fault found; 2 of 9 checks could not be told from here." in ended.stdout
+        assert "No fault found; 2 of 9 checks could not be determined from here." in ended.stdout
         fake.firehose = firehose_error("ResourceNotFoundException")
         assert flask("doctor", **FIREHOSE, **KEYS, **fake.variables()).returncode == 1
 
@@ -86,7 +86,9 @@ def test_a_profile_that_is_not_there_is_a_fault_and_no_traceback(tmp_path: Path)
     """The service itself does not come up with one."""
     ended = flask("doctor", AWS_PROFILE="nowhere", HOME=str(tmp_path), **FIREHOSE)
     assert ended.returncode == 1
-    assert "FAULT  credentials    named, but not to be had: ProfileNotFound" in ended.stdout
+    assert (
+        "FAULT  credentials    configured, but could not be loaded: ProfileNotFound" in ended.stdout
+    )
 
 
 class Silent(BaseHTTPRequestHandler):

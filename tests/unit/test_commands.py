@@ -38,7 +38,7 @@ def test_an_event_is_sent_to_the_byte_and_its_answer_shown(
     assert (from_file.exit_code, from_input.exit_code, failed.exit_code) == (0, 0, 1)
 
 
-def test_a_service_that_is_not_there_is_told_with_the_cure(runner: FlaskCliRunner) -> None:
+def test_a_service_that_is_not_there_is_told_with_the_fix(runner: FlaskCliRunner) -> None:
     url = f"http://127.0.0.1:{free_port()}/webhook/stripe"
     result = runner.invoke(args=["send-event", "-", "--url", url], input=EVENT)
     assert result.exit_code == 1

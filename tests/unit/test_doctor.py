@@ -6,8 +6,8 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from webhook_app.cli import doctor
-from webhook_app.cli.check import Finding, Mark, fault, ok, unknown
-from webhook_app.cli.doctor import examine_service, verdict
+from webhook_app.cli.check import CheckResult, Mark, fault, ok, unknown
+from webhook_app.cli.doctor import examine_service, summary
 from webhook_app.settings import Settings
 
 VARIABLES = (
@@ -33,39 +33,39 @@ def aws_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhook_app.cli.doctor_aws.examine", lambda settings: iter([]))
 
 
-def found(settings: Settings, check: str) -> Finding:
-    (finding,) = [finding for finding in examine_service(settings) if finding.check == check]
-    return finding
+def found(settings: Settings, check: str) -> CheckResult:
+    (result,) = [result for result in examine_service(settings) if result.check == check]
+    return result
 
 
-def test_a_finding_is_a_line_and_its_cure_another() -> None:
+def test_a_result_is_a_line_and_its_fix_another() -> None:
     assert str(ok("disk", "12 MB free")) == "ok     disk           12 MB free"
-    line, cure = str(fault("disk", "1 MB free", "make room")).splitlines()
+    line, fix = str(fault("disk", "1 MB free", "make room")).splitlines()
     assert line == "FAULT  disk           1 MB free"
-    assert cure == f"{'':{line.index('1 MB')}}Cure: make room"
-    line, cure = str(unknown("clock", "late", "ask")).splitlines()
+    assert fix == f"{'':{line.index('1 MB')}}Fix: make room"
+    line, fix = str(unknown("clock", "late", "ask")).splitlines()
     assert line == "?      clock          late"
-    assert cure.strip() == "To be sure: ask"
+    assert fix.strip() == "To be sure: ask"
 
 
 @pytest.mark.parametrize(
     ("marks", "line", "status"),
     [
         ("ok ok", "All fine: 2 checks.", 0),
-        ("ok ?", "No fault found; 1 of 2 checks could not be told from here.", 2),
-        ("ok FAULT", "1 fault to cure.", 1),
-        ("FAULT ? FAULT", "2 faults to cure; 1 of 3 checks could not be told from here.", 1),
+        ("ok ?", "No fault found; 1 of 2 checks could not be determined from here.", 2),
+        ("ok FAULT", "1 fault to fix.", 1),
+        ("FAULT ? FAULT", "2 faults to fix; 1 of 3 checks could not be determined from here.", 1),
     ],
 )
-def test_the_verdict_names_the_worst(marks: str, line: str, status: int) -> None:
-    findings = [Finding(Mark(mark), "check", "found") for mark in marks.split()]
-    assert verdict(findings) == (line, status)
+def test_the_summary_names_the_worst(marks: str, line: str, status: int) -> None:
+    results = [CheckResult(Mark(mark), "check", "found") for mark in marks.split()]
+    assert summary(results) == (line, status)
 
 
 def test_a_good_local_service_is_all_fine(settings: Settings, tmp_path: Path) -> None:
-    findings = list(examine_service(settings))
-    assert {finding.mark for finding in findings} == {Mark.OK}
-    assert [finding.check for finding in findings] == [
+    results = list(examine_service(settings))
+    assert {result.mark for result in results} == {Mark.OK}
+    assert [result.check for result in results] == [
         "configuration",
         "secrets",
         "time budget",
@@ -77,15 +77,18 @@ def test_a_good_local_service_is_all_fine(settings: Settings, tmp_path: Path) ->
 
 
 def test_the_archive_is_named(firehose_settings: Settings, aws_asked: None) -> None:
-    assert found(firehose_settings, "configuration").found.endswith("stream events in eu-west-1")
+    assert found(firehose_settings, "configuration").found.endswith(
+        "stream events in eu-west-1 (from the environment)"
+    )
 
 
 def test_secrets_are_counted_and_not_shown(settings: Settings) -> None:
     assert found(settings, "secrets") == ok("secrets", "2 signing secrets, of the form whsec_…")
     one_old = replace(settings, webhook_secrets=("hidden_first",))
     told = found(one_old, "secrets")
-    assert told.mark is Mark.OK
+    assert told.mark is Mark.FAULT
     assert told.found == "1 signing secret, 1 without the whsec_ that Stripe's begin with"
+    assert "from the Stripe Dashboard" in told.fix
 
 
 def test_the_time_budget_names_its_numbers(settings: Settings, firehose_settings: Settings) -> None:
@@ -194,15 +197,15 @@ def test_the_command_tells_every_problem_of_the_configuration(
     result = runner.invoke(args=["doctor"])
     assert result.exit_code == 1
     assert result.output.count("FAULT  configuration  ") == 2
-    assert result.output.count("Cure: ") == 2
-    assert result.output.endswith("\n\n2 faults to cure.\n")
+    assert result.output.count("Fix: ") == 2
+    assert result.output.endswith("\n\n2 faults to fix.\n")
     assert "hidden" not in result.output
 
 
 def test_the_command_tells_that_all_is_fine(
     runner: FlaskCliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_hidden, hidden_too")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_hidden, whsec_hidden_too")
     monkeypatch.setenv("ARCHIVE_DIR", str(tmp_path))
     result = runner.invoke(args=["doctor"])
     assert result.exit_code == 0

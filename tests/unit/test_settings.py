@@ -1,9 +1,12 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from webhook_app.settings import Settings, SettingsError, ToolSettings
+from tests.support.service import PROJECT
+from webhook_app.environ import SettingsError
+from webhook_app.settings import Settings
 
 LOCAL = {"STRIPE_WEBHOOK_SECRET": "whsec_a", "ARCHIVE_DIR": "archive"}
 FIREHOSE = {
@@ -41,6 +44,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "ARCHIVE_READ_TIMEOUT": "1.25",
             "ARCHIVE_ATTEMPTS": "3",
             "PORT": "8080",
+            "BIND_HOST": "127.0.0.1",
             "WEB_WORKERS": "7",
             "WEB_THREADS": "9",
             "METRICS_TOKEN": " sixteen-or-more-\n",
@@ -60,6 +64,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         read_timeout_s=1.25,
         attempts=3,
         port=8080,
+        bind_host="127.0.0.1",
         workers=7,
         threads=9,
         metrics_token="sixteen-or-more-",
@@ -77,7 +82,7 @@ def test_values_are_stripped_and_secrets_are_split_at_commas() -> None:
     assert settings.archive_dir == Path("archive")
 
 
-def test_every_problem_is_named_at_once_with_its_cure() -> None:
+def test_every_problem_is_named_at_once_with_its_fix() -> None:
     message = problems(
         {
             "STRIPE_WEBHOOK_SECRET": " ",
@@ -97,7 +102,7 @@ def test_every_problem_is_named_at_once_with_its_cure() -> None:
         "LOG_LEVEL",
     ):
         assert name in message
-    assert message.count("Cure: ") == 6
+    assert message.count("Fix: ") == 6
 
 
 @pytest.mark.parametrize(
@@ -105,6 +110,13 @@ def test_every_problem_is_named_at_once_with_its_cure() -> None:
     [
         ({"STRIPE_WEBHOOK_SECRET": ",,"}, "STRIPE_WEBHOOK_SECRET is not set"),
         ({"STRIPE_WEBHOOK_SECRET": "whsec_replace_me"}, "placeholder"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_your_endpoints_secret"}, "placeholder"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_..."}, "placeholder"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_a,whsec_…"}, "placeholder"),
+        ({"STRIPE_WEBHOOK_SECRET": "<secret>"}, "placeholder"),
+        ({"STRIPE_WEBHOOK_SECRET": '"whsec_a"'}, "holds quotes"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_a,'whsec_b'"}, "holds quotes"),
+        ({"STRIPE_WEBHOOK_SECRET": '"whsec_a,whsec_b"'}, "holds quotes"),
         ({"STRIPE_WEBHOOK_SECRET": "sk_live_1"}, "API key"),
         ({"STRIPE_WEBHOOK_SECRET": "whsec_a b"}, "a space or a character"),
         ({"STRIPE_WEBHOOK_SECRET": "whsec_ä"}, "a space or a character"),
@@ -123,6 +135,8 @@ def test_every_problem_is_named_at_once_with_its_cure() -> None:
         ({"ARCHIVE_READ_TIMEOUT": "4"}, "add up to 11.0 s"),
         ({"ARCHIVE_READ_TIMEOUT": "3.5"}, "add up to 10.0 s"),
         ({"ARCHIVE_ATTEMPTS": "3"}, "add up to 15.0 s"),
+        ({"BIND_HOST": "http://localhost"}, "BIND_HOST is not a valid name"),
+        ({"FIREHOSE_TRANSPORT": "lean"}, "choose one of direct, boto3"),
         ({"WEB_WORKERS": "0"}, "WEB_WORKERS is out of range"),
         ({"METRICS_TOKEN": "fifteen-or-less"}, "METRICS_TOKEN is shorter than 16 characters"),
         ({"METRICS_TOKEN": "sixteen or more "}, "METRICS_TOKEN is shorter than 16 characters"),
@@ -190,89 +204,125 @@ def test_no_secret_is_in_a_repr_or_an_error() -> None:
     assert "12 problems" in message
 
 
-def test_the_environment_beats_dotenv_and_its_archive_beats_the_other(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / ".env").write_text(
-        "STRIPE_WEBHOOK_SECRET=whsec_file\nARCHIVE_DIR=archive\nWEB_WORKERS=3\nLOG_FORMAT=text\n"
-    )
-    monkeypatch.setattr("webhook_app.settings.PROJECT", tmp_path)
-    monkeypatch.delenv("PYTHON_DOTENV_DISABLED", raising=False)
-    for name in ("STRIPE_WEBHOOK_SECRET", "ARCHIVE_DIR", "WEB_WORKERS"):
+@pytest.fixture
+def dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout's `.env`, which is not there yet, and an environment that sets nothing."""
+    monkeypatch.setattr("webhook_app.environ.PROJECT", tmp_path)
+    names = {*LOCAL, *FIREHOSE, "PYTHON_DOTENV_DISABLED", "FLASK_SKIP_DOTENV", "PORT", "LOG_FORMAT"}
+    for name in names:
         # set, so that what the file adds is taken away again after the test
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    monkeypatch.setenv("LOG_FORMAT", "json")
-    monkeypatch.setenv("FIREHOSE_DELIVERY_STREAM_NAME", "events")
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    return tmp_path / ".env"
+
+
+DEVELOPMENT = "STRIPE_WEBHOOK_SECRET=whsec_file\nARCHIVE_DIR=archive\nLOG_FORMAT=text\n"
+
+
+def test_the_environment_wins_over_dotenv(dotenv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dotenv.write_text(DEVELOPMENT + "PORT=4000\n")
+    monkeypatch.setenv("PORT", "5000")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token\n")
     settings = Settings.from_environ()
     assert settings.webhook_secrets == ("whsec_file",)
-    assert settings.workers == 3
-    assert settings.log_format == "json"
-    assert settings.stream_name == "events"
-    assert settings.archive_dir is None
+    assert settings.port == 5000
+    assert settings.log_format == "text"
+    assert settings.archive_name == "the local folder archive"
+    assert settings.archive_origin == ".env"
+    # boto3 reads these by itself
     assert os.environ["AWS_SESSION_TOKEN"] == "token"
+    assert Settings.from_environ() == settings
 
 
-def test_the_tools_need_nothing() -> None:
-    assert ToolSettings.from_environ({}) == ToolSettings(
-        webhook_secrets=(), connect_timeout_s=5, read_timeout_s=20, attempts=4
-    )
+@pytest.mark.parametrize("copied", [False, True], ids=["gunicorn", "flask"])
+def test_an_archive_of_the_environment_wins_over_one_of_dotenv(
+    dotenv: Path, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    """The `flask` command copies `.env` into the environment before it runs our code."""
+    dotenv.write_text(DEVELOPMENT)
+    monkeypatch.setenv("FIREHOSE_DELIVERY_STREAM_NAME", "events")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    if copied:
+        monkeypatch.setenv("ARCHIVE_DIR", "archive")
+    settings = Settings.from_environ()
+    assert (settings.stream_name, settings.archive_dir) == ("events", None)
+    assert settings.archive_origin == "the environment"
+    assert settings.webhook_secrets == ("whsec_file",)
+    assert Settings.from_environ() == settings
 
 
-def test_the_tools_read_the_services_variables_and_stripes_key() -> None:
-    settings = ToolSettings.from_environ(
-        FIREHOSE
-        | {
-            "STRIPE_WEBHOOK_SECRET": "whsec_a, whsec_b",
-            "ARCHIVE_BUCKET": "my-bucket",
-            "STRIPE_API_KEY": " rk_live_hidden\n",
-            "STRIPE_API_BASE": "http://127.0.0.1:8420/",
-            "STRIPE_SIGNATURE_TOLERANCE": "60",
-            "PORT": "8080",
-        }
-    )
-    assert settings == ToolSettings(
-        webhook_secrets=("whsec_a", "whsec_b"),
-        stream_name="events",
-        aws_region="eu-west-1",
-        archive_bucket="my-bucket",
-        stripe_api_key="rk_live_hidden",
-        stripe_api_base="http://127.0.0.1:8420",
-        signature_tolerance_s=60,
-        port=8080,
-        connect_timeout_s=5,
-        read_timeout_s=20,
-        attempts=4,
-    )
-    assert "hidden" not in repr(settings)
-    assert "whsec" not in repr(settings)
+def test_a_folder_of_the_environment_wins_over_a_stream_of_dotenv(
+    dotenv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dotenv.write_text("STRIPE_WEBHOOK_SECRET=whsec_file\nFIREHOSE_DELIVERY_STREAM_NAME=events\n")
+    monkeypatch.setenv("ARCHIVE_DIR", "mine")
+    settings = Settings.from_environ()
+    assert (settings.stream_name, settings.archive_dir) == (None, Path("mine"))
 
 
-def test_a_tool_may_read_a_folder_that_nobody_may_write_to() -> None:
-    settings = ToolSettings.from_environ({"ARCHIVE_DIR": "/proc/1/archive"})
-    assert settings.archive_dir == Path("/proc/1/archive")
+def test_a_problem_names_where_the_value_came_from(
+    dotenv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dotenv.write_text("STRIPE_WEBHOOK_SECRET=sk_hidden\nPORT=high\n")
+    for name, value in (FIREHOSE | LOCAL | {"LOG_FORMAT": "xml"}).items():
+        if name != "STRIPE_WEBHOOK_SECRET":
+            monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ()
+    for line in (
+        "STRIPE_WEBHOOK_SECRET (from .env) holds an API key, not a signing secret.",
+        "PORT (from .env) is out of range.",
+        "LOG_FORMAT (from the environment) is not known.",
+        "FIREHOSE_DELIVERY_STREAM_NAME (from the environment) and "
+        "ARCHIVE_DIR (from the environment) are both set.",
+    ):
+        assert f"\n  {line}\n" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("switch", ["PYTHON_DOTENV_DISABLED", "FLASK_SKIP_DOTENV"])
+def test_a_dotenv_can_be_switched_off(
+    dotenv: Path, monkeypatch: pytest.MonkeyPatch, switch: str
+) -> None:
+    dotenv.write_text(DEVELOPMENT)
+    monkeypatch.setenv(switch, "1")
+    with pytest.raises(SettingsError, match="2 problems"):
+        Settings.from_environ()
+    monkeypatch.setenv(switch, "0")
+    assert Settings.from_environ().archive_dir == Path("archive")
+
+
+def test_a_dotenv_that_cannot_be_read_is_one_message(dotenv: Path) -> None:
+    dotenv.write_bytes(b"STRIPE_WEBHOOK_SECRET=whsec_\xff\n")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read.\n +Fix: let this user read it"):
+        Settings.from_environ()
+
+
+def test_no_placeholder_of_the_guides_is_taken_for_a_secret() -> None:
+    guides = [PROJECT / "README.md", PROJECT / ".env.example", *PROJECT.glob("docs/*.md")]
+    placeholders = {
+        secret
+        for guide in guides
+        for secret in re.findall(r"STRIPE_WEBHOOK_SECRET=(whsec_\S*)", guide.read_text())
+    }
+    assert placeholders >= {"whsec_replace_me", "whsec_your_endpoints_secret"}
+    for placeholder in placeholders:
+        assert "placeholder" in problems(LOCAL | {"STRIPE_WEBHOOK_SECRET": placeholder})
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    ("host", "bind", "url"),
     [
-        ("STRIPE_API_KEY", "pk_hidden"),
-        ("STRIPE_API_KEY", "whsec_hidden"),
-        ("STRIPE_API_KEY", "rk_hid den"),
-        ("STRIPE_API_BASE", "http://api.hidden.com"),
-        ("STRIPE_API_BASE", "https://api.hidden.com/v1"),
-        ("STRIPE_API_BASE", "hidden"),
-        ("STRIPE_WEBHOOK_SECRET", "sk_hidden"),
+        (None, "0.0.0.0:3001", "http://localhost:3001"),
+        ("127.0.0.1", "127.0.0.1:3001", "http://localhost:3001"),
+        ("::", "[::]:3001", "http://localhost:3001"),
+        ("10.0.0.7", "10.0.0.7:3001", "http://10.0.0.7:3001"),
+        ("fd00::7", "[fd00::7]:3001", "http://[fd00::7]:3001"),
     ],
 )
-def test_what_a_tool_is_told_wrong_is_named_and_not_shown(variable: str, value: str) -> None:
-    with pytest.raises(
-        SettingsError, match=rf"The archive tools cannot start(.|\n)*{variable}"
-    ) as told:
-        ToolSettings.from_environ({variable: value})
-    assert "hidden" not in str(told.value)
+def test_the_address_to_listen_on_is_the_one_to_call(host: str | None, bind: str, url: str) -> None:
+    settings = Settings.from_environ(LOCAL | ({"BIND_HOST": host} if host else {}))
+    assert (settings.bind, settings.local_url) == (bind, url)
 
 
 def test_the_service_does_not_read_the_api_key() -> None:

@@ -1,4 +1,4 @@
-"""What a check of `flask doctor` found, and how it is told."""
+"""The result of one check of `flask doctor`, and its line."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,33 +13,33 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line of the doctor. No field ever holds a secret, a key or a signature."""
 
     mark: Mark
     check: str
     found: str
-    cure: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        """Return the line, and below it the cure, or how to find out what could not be told."""
+        """Return the line, and below it the fix, or how to determine what could not be."""
         line = f"{self.mark:<5}  {self.check:<13}  {self.found}"
-        if not self.cure:
+        if not self.fix:
             return line
-        word = "Cure" if self.mark is Mark.FAULT else "To be sure"
-        return f"{line}\n{'':22}{word}: {self.cure}"
+        word = "Fix" if self.mark is Mark.FAULT else "To be sure"
+        return f"{line}\n{'':22}{word}: {self.fix}"
 
 
-def ok(check: str, found: str) -> Finding:
+def ok(check: str, found: str) -> CheckResult:
     """Return that a check found nothing wrong."""
-    return Finding(Mark.OK, check, found)
+    return CheckResult(Mark.OK, check, found)
 
 
-def fault(check: str, found: str, cure: str) -> Finding:
-    """Return what is wrong and has to be cured."""
-    return Finding(Mark.FAULT, check, found, cure)
+def fault(check: str, found: str, fix: str) -> CheckResult:
+    """Return what is wrong and has to be fixed."""
+    return CheckResult(Mark.FAULT, check, found, fix)
 
 
-def unknown(check: str, found: str, cure: str) -> Finding:
-    """Return what could not be told from here, and how to find out."""
-    return Finding(Mark.UNKNOWN, check, found, cure)
+def unknown(check: str, found: str, fix: str) -> CheckResult:
+    """Return what could not be determined from here, and how to find out."""
+    return CheckResult(Mark.UNKNOWN, check, found, fix)

@@ -1,4 +1,4 @@
-"""What `flask` can do beside serving.
+"""The `flask` commands. A serving process does not import them.
 
 `flask send-event` delivers a signed event by hand; `flask doctor` looks for what would keep the
 next one from being archived; `flask archive` are the tools of the package archive_tools.
@@ -15,7 +15,7 @@ from flask.cli import with_appcontext
 
 from ..events.signature import sign
 from ..settings import Settings
-from .doctor import examine, verdict
+from .doctor import examine, summary
 from .sender import deliver
 
 
@@ -33,7 +33,7 @@ def send_event(file: BinaryIO, url: str | None) -> None:
         flask send-event examples/events/invoice.paid.json
     """  # noqa: D301 - click wants the character itself
     settings: Settings = current_app.extensions["settings"]
-    url = url or f"http://localhost:{settings.port}/webhook/stripe"
+    url = url or f"{settings.local_url}/webhook/stripe"
     body = file.read()
     try:
         delivered = deliver(body, sign(body, settings.webhook_secrets[0]), url)
@@ -49,7 +49,7 @@ def send_event(file: BinaryIO, url: str | None) -> None:
 
 @click.command("doctor")
 def doctor() -> None:
-    """Check the configuration, the archive and all between, and name the cure of each fault.
+    """Check the configuration, the archive and all between, and name the fix of each fault.
 
     Sends no event and changes nothing. With Firehose it asks AWS, for 20 seconds at most.
 
@@ -57,17 +57,17 @@ def doctor() -> None:
     The exit status says how it ended:
         0  all fine
         1  at least one fault
-        2  no fault, but something could not be told from here
+        2  no fault, but something could not be determined from here
 
     \b
     Example, for a release that goes on unless there is a fault:
         flask doctor || [ $? -eq 2 ]
     """  # noqa: D301 - click wants the character itself
-    findings = []
-    for finding in examine():
-        click.echo(finding)
-        findings.append(finding)
-    last_line, status = verdict(findings)
+    results = []
+    for result in examine():
+        click.echo(result)
+        results.append(result)
+    last_line, status = summary(results)
     click.echo(f"\n{last_line}")
     raise click.exceptions.Exit(status)
 
@@ -97,6 +97,12 @@ class _ArchiveTools(click.Group):
 archive = _ArchiveTools("archive", short_help="Query, prove, complete and use the archive.")
 
 
+def register(app: Flask) -> None:
+    """Give the application the commands."""
+    for command in (send_event, doctor, archive):
+        app.cli.add_command(command)
+
+
 def commands_app() -> Flask | None:
     """Return an application without the service for a command that needs none, else None.
 
@@ -104,13 +110,9 @@ def commands_app() -> Flask | None:
     refuses there would be none: the doctor has to come up all the same, and the archive's tools
     also where there is no service.
     """
-    in_flask = click.get_current_context(silent=True) is not None
-    if not in_flask or _command_name(sys.argv[1:]) not in (doctor.name, archive.name):
+    if _command_name(sys.argv[1:]) not in (doctor.name, archive.name):
         return None
-    app = Flask(__name__, static_folder=None)
-    app.cli.add_command(doctor)
-    app.cli.add_command(archive)
-    return app
+    return Flask(__name__, static_folder=None)
 
 
 def _command_name(words: list[str]) -> str | None:

@@ -1,7 +1,7 @@
-"""`flask doctor`: will the next delivery be archived, and if not, what heals it?
+"""`flask doctor`: will the next delivery be archived, and if not, what is the fix?
 
-Knows the checks that need nothing but this machine, and the verdict; `doctor_aws` asks AWS. It
-leaves nothing behind: no event is sent, and the file it tries a disk with is removed.
+Has the checks that need nothing but this machine, and the summary; `doctor_aws` asks AWS. Nothing
+is left behind: no event is sent, and the file that tries a disk is removed.
 """
 
 import os
@@ -14,28 +14,30 @@ from pathlib import Path
 
 from gunicorn.config import Config
 
-from ..settings import BUDGET_LIMIT_S, PROJECT, Settings, SettingsError
+from ..environ import PROJECT, SettingsError, nearest_folder
+from ..settings import BUDGET_LIMIT_S, Settings
 from . import doctor_aws
-from .check import Finding, Mark, fault, ok, unknown
+from .check import CheckResult, Mark, fault, ok, unknown
 
 #: Some 50,000 small events: a day of a busy shop, in which somebody can make room.
 LEAST_FREE_BYTES = 100_000_000
 
 
-def examine() -> Iterator[Finding]:
-    """Yield what each check finds in the environment of this process, as soon as it is known."""
+def examine() -> Iterator[CheckResult]:
+    """Check the environment of this process; yield each result as soon as it is known."""
     try:
         settings = Settings.from_environ()
     except SettingsError as error:
-        for variable, wrong, cure in error.problems:
-            yield fault("configuration", f"{variable} {wrong}", cure)
+        for variable, wrong, fix in error.problems:
+            yield fault("configuration", f"{variable} {wrong}", fix)
         return
     yield from examine_service(settings)
 
 
-def examine_service(settings: Settings) -> Iterator[Finding]:
-    """Yield what each check finds in a service of these settings."""
-    yield ok("configuration", f"complete; the archive is {_archive_name(settings)}")
+def examine_service(settings: Settings) -> Iterator[CheckResult]:
+    """Check a service of these settings."""
+    archive = f"{settings.archive_name} (from {settings.archive_origin})"
+    yield ok("configuration", f"complete; the archive is {archive}")
     yield _secrets(settings)
     yield _guarded("time budget", lambda: _time_budget(settings))
     if settings.archive_dir is None:
@@ -48,36 +50,31 @@ def examine_service(settings: Settings) -> Iterator[Finding]:
     yield ok("clock", f"{now} UTC here, compared with nothing: a local archive asks nobody")
 
 
-def verdict(findings: Iterable[Finding]) -> tuple[str, int]:
-    """Return the last line and the exit status: 0 all fine, 1 a fault, 2 something not told."""
-    marks = [finding.mark for finding in findings]
+def summary(results: Iterable[CheckResult]) -> tuple[str, int]:
+    """Return the last line and the exit status: 0 all fine, 1 a fault, 2 an undetermined check."""
+    marks = [result.mark for result in results]
     faults, unknowns = marks.count(Mark.FAULT), marks.count(Mark.UNKNOWN)
-    untold = f"{unknowns} of {len(marks)} checks could not be told from here"
+    undetermined = f"{unknowns} of {len(marks)} checks could not be determined from here"
     if faults:
-        beside = f"; {untold}" if unknowns else ""
-        return f"{_count(faults, 'fault')} to cure{beside}.", 1
+        beside = f"; {undetermined}" if unknowns else ""
+        return f"{_count(faults, 'fault')} to fix{beside}.", 1
     if unknowns:
-        return f"No fault found; {untold}.", 2
+        return f"No fault found; {undetermined}.", 2
     return f"All fine: {len(marks)} checks.", 0
 
 
-def _archive_name(settings: Settings) -> str:
-    if settings.archive_dir:
-        return f"the local folder {settings.archive_dir}"
-    return f"the Firehose stream {settings.stream_name} in {settings.aws_region}"
-
-
-def _secrets(settings: Settings) -> Finding:
+def _secrets(settings: Settings) -> CheckResult:
     secrets = settings.webhook_secrets
     others = sum(not secret.startswith("whsec_") for secret in secrets)
     found = _count(len(secrets), "signing secret")
     if others:
-        # a note, not a fault: whoever signs with it decides on its form
-        return ok("secrets", f"{found}, {others} without the whsec_ that Stripe's begin with")
+        found += f", {others} without the whsec_ that Stripe's begin with"
+        fix = "copy the endpoint's signing secret from the Stripe Dashboard (Developers, Webhooks)"
+        return fault("secrets", found, fix)
     return ok("secrets", f"{found}, of the form whsec_…")
 
 
-def _time_budget(settings: Settings) -> Finding:
+def _time_budget(settings: Settings) -> CheckResult:
     timeout_s = _gunicorn_timeout_s()
     if timeout_s is None:
         return unknown(
@@ -92,8 +89,8 @@ def _time_budget(settings: Settings) -> Finding:
     budget_s = settings.archive_budget_s
     found = f"an answer within {budget_s:.1f} s at worst, of {BUDGET_LIMIT_S:.0f} s; {ends}"
     if 0 < timeout_s <= budget_s:
-        cure = f"give gunicorn a --timeout above {budget_s:.1f} s, such as the 30 s it comes with"
-        return fault("time budget", found, cure)
+        fix = f"give gunicorn a --timeout above {budget_s:.1f} s, such as the 30 s it comes with"
+        return fault("time budget", found, fix)
     return ok("time budget", found)
 
 
@@ -114,9 +111,9 @@ def _gunicorn_timeout_s() -> int | None:
     return int(found[1]) if found else None
 
 
-def _folder(folder: Path) -> Finding:
+def _folder(folder: Path) -> CheckResult:
     """Write, sync and remove a hidden file where the archive is, or where it would be made."""
-    place = _nearest(folder)
+    place = nearest_folder(folder)
     try:
         with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-", suffix=".tmp") as file:
             file.write(b"written by `flask doctor`, and removed at once\n")
@@ -130,8 +127,8 @@ def _folder(folder: Path) -> Finding:
     return ok("folder", f"{folder}: a file was written, synced and removed")
 
 
-def _disk(folder: Path) -> Finding:
-    free = shutil.disk_usage(_nearest(folder)).free
+def _disk(folder: Path) -> CheckResult:
+    free = shutil.disk_usage(nearest_folder(folder)).free
     found = f"{free / 1e6:,.0f} MB free"
     if free < LEAST_FREE_BYTES:
         wanted = f"{LEAST_FREE_BYTES / 1e6:,.0f} MB"
@@ -139,13 +136,8 @@ def _disk(folder: Path) -> Finding:
     return ok("disk", found)
 
 
-def _nearest(folder: Path) -> Path:
-    """Return the folder, or the closest one above it that is there."""
-    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
-
-
-def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
-    """Return what a check found, also where it could not even look."""
+def _guarded(check: str, look: Callable[[], CheckResult]) -> CheckResult:
+    """Return the result of a check, also where it fails with an error of the system."""
     try:
         return look()
     except OSError as error:

@@ -20,7 +20,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 from ..settings import Settings
 from ..storage.firehose import MAX_RECORD_BYTES
-from .check import Finding, fault, ok, unknown
+from .check import CheckResult, fault, ok, unknown
 
 #: For all questions together, wherever they hang.
 TIME_LIMIT_S = 18.0
@@ -114,14 +114,14 @@ class Question:
         return self._answer or Answer(None, TimeoutError(), time.time())
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings) -> Iterator[CheckResult]:
     """Yield what AWS says of the settings' stream and bucket, within `TIME_LIMIT_S`."""
     deadline = time.monotonic() + TIME_LIMIT_S
     opened = Question(_open_session).answer(deadline)
-    finding = _credentials(opened)
-    yield finding
+    result = _credentials(opened)
+    yield result
     if opened.result is None:
-        yield unknown("stream", "not asked for, without credentials", "cure the credentials first")
+        yield unknown("stream", "not asked for, without credentials", "fix the credentials first")
         yield _clock([], settings)
         return
     session, _ = opened.result
@@ -167,19 +167,19 @@ def _open_session() -> tuple[boto3.Session, str] | None:
     return session, credentials.method
 
 
-def _credentials(opened: Answer) -> Finding:
-    cure = "give the service a role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+def _credentials(opened: Answer) -> CheckResult:
+    fix = "give the service a role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if opened.result:
         return ok("credentials", f"found, from: {opened.result[1]}")
     if opened.error is None:
-        return fault("credentials", "none found", cure)
+        return fault("credentials", "none found", fix)
     if isinstance(opened.error, TimeoutError | NoConnectionError | HTTPClientError):
         return _no_answer("credentials", opened.error, "the place they come from")
     reason = opened.code or type(opened.error).__name__
-    return fault("credentials", f"named, but not to be had: {reason}", cure)
+    return fault("credentials", f"configured, but could not be loaded: {reason}", fix)
 
 
-def _region(session: boto3.Session, settings: Settings, endpoint: str) -> Finding:
+def _region(session: boto3.Session, settings: Settings, endpoint: str) -> CheckResult:
     region = settings.aws_region or ""
     partition = session.get_partition_for_region(region)
     if region in session.get_available_regions("firehose", partition):
@@ -188,14 +188,14 @@ def _region(session: boto3.Session, settings: Settings, endpoint: str) -> Findin
     return unknown("region", found, "look whether AWS_REGION is spelt as in us-east-1")
 
 
-def _identity(answer: Answer, endpoint: str) -> Finding:
+def _identity(answer: Answer, endpoint: str) -> CheckResult:
     if answer.error is None:
         return ok("identity", f"the credentials are valid, as {answer.result.get('Arn')}")
     # GetCallerIdentity needs no permission, so this is a network's or an organisation's rule
     return _no_result("identity", answer, endpoint)
 
 
-def _stream(answer: Answer, settings: Settings, endpoint: str) -> Iterator[Finding]:
+def _stream(answer: Answer, settings: Settings, endpoint: str) -> Iterator[CheckResult]:
     stream = f"{settings.stream_name} in {settings.aws_region}"
     if answer.error is None:
         yield from _described(answer.result["DeliveryStreamDescription"], stream, settings)
@@ -215,7 +215,9 @@ def _stream(answer: Answer, settings: Settings, endpoint: str) -> Iterator[Findi
         yield _no_result("stream", answer, endpoint)
 
 
-def _described(description: dict[str, Any], stream: str, settings: Settings) -> Iterator[Finding]:
+def _described(
+    description: dict[str, Any], stream: str, settings: Settings
+) -> Iterator[CheckResult]:
     status = str(description.get("DeliveryStreamStatus"))
     if status == "ACTIVE":
         yield ok("stream", f"{stream} is ACTIVE")
@@ -223,15 +225,15 @@ def _described(description: dict[str, Any], stream: str, settings: Settings) -> 
         # no record is taken yet, and a release that goes on would let deliveries fail
         yield fault("stream", f"{stream} is CREATING", "wait a minute and ask again")
     else:
-        cure = "look in the Firehose console, and create the stream anew"
-        yield fault("stream", f"{stream} is {status}", cure)
+        fix = "look in the Firehose console, and create the stream anew"
+        yield fault("stream", f"{stream} is {status}", fix)
     faults = list(_layout_faults(description, settings))
     yield from faults
     if not faults:
         yield ok("layout", "as the table expects: gzip, .json.gz, by UTC date, errors apart")
 
 
-def _layout_faults(description: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+def _layout_faults(description: dict[str, Any], settings: Settings) -> Iterator[CheckResult]:
     """Yield each property of the stream that would hide or change what it delivers."""
     destinations = description.get("Destinations") or [{}]
     to_s3 = destinations[0].get("ExtendedS3DestinationDescription")
@@ -248,8 +250,8 @@ def _layout_faults(description: dict[str, Any], settings: Settings) -> Iterator[
     ]
     for name, found, wanted in properties:
         if found != wanted:
-            cure = f"make it {wanted}; what was delivered before stays where and as it is"
-            yield fault("layout", f"{name} is {found!r}", cure)
+            fix = f"make it {wanted}; what was delivered before stays where and as it is"
+            yield fault("layout", f"{name} is {found!r}", fix)
     bucket = str(to_s3.get("BucketARN")).rpartition(":")[2]
     if settings.archive_bucket and bucket != settings.archive_bucket:
         found = f"the stream writes to {bucket}, and ARCHIVE_BUCKET is {settings.archive_bucket}"
@@ -263,7 +265,7 @@ def _layout_faults(description: dict[str, Any], settings: Settings) -> Iterator[
         yield fault("layout", found, "switch the stream's ProcessingConfiguration off")
 
 
-def _bucket(answer: Answer, settings: Settings, endpoint: str) -> Finding:
+def _bucket(answer: Answer, settings: Settings, endpoint: str) -> CheckResult:
     bucket = settings.archive_bucket
     if answer.error is None:
         return ok("bucket", f"{bucket} is there, for events over {MAX_RECORD_BYTES:,} bytes")
@@ -279,7 +281,7 @@ def _bucket(answer: Answer, settings: Settings, endpoint: str) -> Finding:
     return _no_result("bucket", answer, endpoint)
 
 
-def _clock(answers: Iterable[Answer], settings: Settings) -> Finding:
+def _clock(answers: Iterable[Answer], settings: Settings) -> CheckResult:
     """Compare this machine's clock with the Date header of the answer that came fastest."""
     skews = [
         answer.arrived_at - parsedate_to_datetime(answer.date).timestamp()
@@ -288,8 +290,8 @@ def _clock(answers: Iterable[Answer], settings: Settings) -> Finding:
     ]
     if not skews:
         now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-        cure = "compare it with another clock, or ask again when AWS answers"
-        return unknown("clock", f"{now} UTC here, and no answer of AWS's to compare with", cure)
+        fix = "compare it with another clock, or ask again when AWS answers"
+        return unknown("clock", f"{now} UTC here, and no answer of AWS's to compare with", fix)
     skew_s = min(skews, key=abs)
     if abs(skew_s) <= min(MOST_SKEW_S, settings.signature_tolerance_s):
         return ok("clock", f"{abs(skew_s):.0f} s from AWS's")
@@ -301,7 +303,7 @@ def _clock(answers: Iterable[Answer], settings: Settings) -> Finding:
     return fault("clock", found, "let the machine keep its clock by NTP")
 
 
-def _no_result(check: str, answer: Answer, endpoint: str) -> Finding:
+def _no_result(check: str, answer: Answer, endpoint: str) -> CheckResult:
     """Return what an error means that is not about the thing that was asked for."""
     if answer.code in _REFUSED:
         found = f"AWS refuses the credentials: {answer.code}"
@@ -311,10 +313,10 @@ def _no_result(check: str, answer: Answer, endpoint: str) -> Finding:
     return _no_answer(check, answer.error or TimeoutError(), endpoint)
 
 
-def _no_answer(check: str, error: Exception, place: str) -> Finding:
+def _no_answer(check: str, error: Exception, place: str) -> CheckResult:
     kind = "nothing in time" if isinstance(error, TimeoutError) else type(error).__name__
-    cure = "look at this machine's way to AWS; if the service runs elsewhere, ask there"
-    return unknown(check, f"no answer from {place}: {kind}", cure)
+    fix = "look at this machine's way to AWS; if the service runs elsewhere, ask there"
+    return unknown(check, f"no answer from {place}: {kind}", fix)
 
 
 def _endpoint(client: Any) -> str:

@@ -1,4 +1,4 @@
-"""Plays Stripe: signs a body and delivers it to an endpoint. For trying out, never for serving."""
+"""Delivers a signed body to an endpoint, as Stripe does. For trying out, never for serving."""
 
 import http.client
 import time
