@@ -1,16 +1,36 @@
-"""The events that are measured with: invoices as Stripe sends them, of any size, signed.
+"""The deliveries that are measured with: signed invoices of any size, behind a platform's router.
 
-Made here and not taken from `examples/events`, because cost is measured against size.
+The events are made here and not taken from `examples/events`: cost is measured against size.
 """
 
 import json
 from typing import Any
 
-from webhook_app.events.signature import sign
+from tests.support.stripe_client import head, signature
 
 SECRET = "whsec_bench"
 #: A middling event; of the demo's, the largest has 2 KB, and invoices with many lines have 50.
 EVENT_BYTES = 5_000
+
+#: What Stripe sends beside its signature.
+_STRIPE = {
+    "Accept": "*/*; q=0.5, application/xml",
+    "Cache-Control": "no-cache",
+    "Content-Type": "application/json; charset=utf-8",
+    "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+}
+#: What Heroku's router adds. Render's, Fly's and AWS's load balancers add much the same.
+#: https://devcenter.heroku.com/articles/http-routing#heroku-headers
+_ROUTER = {
+    "X-Request-Id": "8601b555-6a83-4c12-8269-97c8e32f8d11",
+    "X-Forwarded-For": "54.187.174.169",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Port": "443",
+    "Via": "1.1 vegur",
+    "Connect-Time": "0",
+    "X-Request-Start": "1795392044123",
+    "Total-Route-Time": "0",
+}
 
 _AT = 1_795_392_044
 
@@ -26,18 +46,15 @@ def event_body(number: int, size: int = EVENT_BYTES) -> bytes:
     return _dumped(number, lines, "." * footer)
 
 
+def headers(body: bytes) -> dict[str, str]:
+    """Return the headers of a delivery as a platform's router hands it on, signed now."""
+    return {**_STRIPE, "Stripe-Signature": signature(body, SECRET), **_ROUTER}
+
+
 def request(body: bytes) -> bytes:
     """Return a delivery of a body as it goes over the wire, signed now."""
-    head = (
-        "POST /webhook/stripe HTTP/1.1\r\n"
-        "Host: localhost\r\n"
-        "User-Agent: Stripe/1.0 (+https://stripe.com/docs/webhooks)\r\n"
-        "Accept: */*; q=0.5, application/xml\r\n"
-        "Content-Type: application/json; charset=utf-8\r\n"
-        f"Stripe-Signature: {sign(body, SECRET)}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    lines = [f"{name}: {value}" for name, value in headers(body).items()]
+    return head(*lines, f"Content-Length: {len(body)}") + body
 
 
 def _dumped(number: int, lines: int, footer: str) -> bytes:

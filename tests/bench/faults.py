@@ -2,7 +2,8 @@
 
 `python -m tests.bench.faults` starts the real service for each fault, delivers signed events to
 it all the while, switches the fault on and off again, and compares what was acknowledged with what
-the archive holds. It prints a table and fails unless every row kept the promise.
+the archive holds. It prints a table and fails unless every row kept the promise; `--publish` puts
+the table into docs/RELIABILITY.md.
 """
 
 import contextlib
@@ -11,7 +12,6 @@ import itertools
 import json
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -24,12 +24,16 @@ from pathlib import Path
 import click
 
 from examples import archive
+from tests.fakes.credentials import FakeCredentials
 from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
-from tests.support.service import Service, running
-from tests.support.stripe_client import signature
+from tests.support import certificates
+from tests.support.service import PROJECT, Service, running
 
-SECRET = "whsec_faults"
-SENDERS = 4
+from .deliveries import headers
+from .rows import publisher, report
+from .service import variables
+
+DOCUMENT = PROJECT / "docs/RELIABILITY.md"
 BUDGET_MS = 10_000
 #: What became of a delivery without a status: its connection ended, or was refused at once.
 NO_ANSWER, REFUSED = 0, -1
@@ -37,16 +41,64 @@ NO_ANSWER, REFUSED = 0, -1
 
 @dataclass
 class Scene:
-    """The service and its archive, for a fault to break."""
+    """What a fault is made in."""
 
-    service: Service
     folder: Path
-    firehose: FakeFirehose
     stack: ExitStack
-    """Ends with the scene; a firehose that was stopped is started again in it."""
+    """Ends with the row."""
+    environ: dict[str, str]
+    """The service's, and a fault's to change before the service starts."""
+    firehose: FakeFirehose = field(default_factory=FakeFirehose)
+    outage: ExitStack = field(default_factory=ExitStack)
+    """Ends when nobody is to listen in Firehose's place."""
+    credentials: FakeCredentials | None = None
+    service: Service | None = None
+
+    @property
+    def archive(self) -> Path:
+        """Return the local archive."""
+        return self.folder / "archive"
+
+    def serve(self, certificate: certificates.Certificate | None = None, port: int = 0) -> None:
+        """Start Firehose."""
+        self.outage = self.stack.enter_context(ExitStack())
+        self.outage.enter_context(self.firehose.serving(port, certificate))
+        self.environ["AWS_ENDPOINT_URL_FIREHOSE"] = self.firehose.url
+
+    @property
+    def process(self) -> int:
+        """Return the id of the service's master."""
+        if self.service is None:
+            raise RuntimeError("the service has not been started")
+        return self.service.process.pid
 
 
-Fault = Callable[[Scene], AbstractContextManager[None]]
+Switch = Callable[[Scene], AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def _nothing(_: Scene) -> Iterator[None]:
+    yield
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault and what it may lead to."""
+
+    switch: Switch = _nothing
+    """Switches the fault on, and off again."""
+    prepare: Callable[[Scene], None] = Scene.serve
+    """Starts what the service needs: Firehose as it should be."""
+    local: bool = False
+    """Whether the archive is a folder."""
+    may_break: bool = False
+    """Whether connections may end without an answer: where processes die."""
+    only_200: bool = False
+    """Whether the service has to archive everything all the same."""
+    environ: dict[str, str] = field(default_factory=dict)
+    senders: int = 4
+    at_least_s: float = 0
+    at_least_events: int = 0
 
 
 @dataclass
@@ -54,14 +106,19 @@ class Row:
     """What was seen of one fault."""
 
     name: str
-    may_break: bool
-    """Whether connections may end without an answer: where processes die."""
+    fault: Fault
     statuses: Counter[int] = field(default_factory=Counter)
     acknowledged: set[bytes] = field(default_factory=set)
     archived: Counter[bytes] = field(default_factory=Counter)
     slowest_ms: float = 0
     after: int = NO_ANSWER
     """The status of the first delivery after the fault."""
+    asked: int | None = None
+    """How often the service asked for credentials."""
+    lines: int = 0
+    """What it logged of that."""
+    bound: float = 0
+    """What either of them may be."""
 
     @property
     def lost(self) -> int:
@@ -76,22 +133,28 @@ class Row:
     @property
     def holds(self) -> bool:
         """Whether the service kept its word."""
-        allowed = {200, 500} | ({NO_ANSWER, REFUSED} if self.may_break else set())
+        allowed = {200} if self.fault.only_200 else {200, 500}
+        allowed |= {NO_ANSWER, REFUSED} if self.fault.may_break else set()
         return (
             not self.lost
             and set(self.statuses) <= allowed
+            and self.statuses.total() >= self.fault.at_least_events
             and self.slowest_ms < BUDGET_MS
             and self.after == 200
+            and max(self.asked or 0, self.lines) <= self.bound
         )
 
     def __str__(self) -> str:
         """Return the row of the table."""
-        verdict = "holds" if self.holds else "BROKEN"
-        return (
+        line = (
             f"{self.name:<44} {self.statuses[200]:>5} {self.statuses[500]:>5} "
             f"{self.statuses[NO_ANSWER]:>9} {self.statuses[REFUSED]:>7} {self.lost:>5} "
-            f"{self.duplicates:>10} {self.slowest_ms:>10.0f} {self.after:>6}   {verdict}"
+            f"{self.duplicates:>10} {self.slowest_ms:>10.0f} {self.after:>6}   "
+            f"{'holds' if self.holds else 'BROKEN'}"
         )
+        if self.asked is None:
+            return line
+        return f"{line}\n    credentials asked for {self.asked} times, {self.lines} log lines"
 
 
 HEADING = (
@@ -100,24 +163,24 @@ HEADING = (
 )
 
 
-def _behaving(behaviour: str) -> Fault:
+def _behaving(behaviour: str) -> Switch:
     @contextlib.contextmanager
-    def fault(scene: Scene) -> Iterator[None]:
+    def switch(scene: Scene) -> Iterator[None]:
         scene.firehose.behaviour = behaviour
         yield
         scene.firehose.behaviour = "ok"
 
-    return fault
+    return switch
 
 
-def _every_other(behaviour: str) -> Fault:
+def _every_other(behaviour: str) -> Switch:
     @contextlib.contextmanager
-    def fault(scene: Scene) -> Iterator[None]:
+    def switch(scene: Scene) -> Iterator[None]:
         scene.firehose.script.extend(itertools.chain(*([(behaviour, "ok")] * 10_000)))
         yield
         scene.firehose.script.clear()
 
-    return fault
+    return switch
 
 
 @contextlib.contextmanager
@@ -125,86 +188,116 @@ def _nobody_listening(scene: Scene) -> Iterator[None]:
     port = int(scene.firehose.url.rsplit(":", 1)[1])
     # connections that are open already end with their next request
     scene.firehose.behaviour = "reset"
-    scene.stack.pop_all().close()
+    scene.outage.close()
     yield
     scene.firehose.behaviour = "ok"
-    scene.stack.enter_context(scene.firehose.serving(port))
+    scene.serve(port=port)
 
 
 @contextlib.contextmanager
 def _folder_away(scene: Scene) -> Iterator[None]:
-    away = scene.folder.with_name("away")
-    scene.folder.rename(away)
+    away = scene.folder / "away"
+    scene.archive.rename(away)
     yield
-    away.rename(scene.folder)
+    away.rename(scene.archive)
 
 
-def _workers(service: Service) -> list[int]:
-    pid = service.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in children.split()]
-
-
-def _repeatedly(act: Callable[[Service], None], interval_s: float) -> Fault:
+def _repeatedly(act: Callable[[int], None], interval_s: float) -> Switch:
     @contextlib.contextmanager
-    def fault(scene: Scene) -> Iterator[None]:
+    def switch(scene: Scene) -> Iterator[None]:
         over = threading.Event()
 
         def loop() -> None:
             while not over.wait(interval_s):
-                act(scene.service)
+                act(scene.process)
 
         thread = threading.Thread(target=loop)
         thread.start()
         yield
         over.set()
         thread.join()
+        time.sleep(0.5)  # the last of the killed has a successor
 
-    return fault
+    return switch
 
 
-def _kill_a_worker(service: Service) -> None:
-    for worker in _workers(service)[:1]:
+def _kill_a_worker(master: int) -> None:
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    for worker in children[:1]:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGKILL)
+            os.kill(int(worker), signal.SIGKILL)
 
 
-def _reload(service: Service) -> None:
-    service.process.send_signal(signal.SIGHUP)
+def _reload(master: int) -> None:
+    os.kill(master, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def _stopped(scene: Scene) -> Iterator[None]:
-    scene.service.process.terminate()
+    os.kill(scene.process, signal.SIGTERM)
     yield
 
 
-FIREHOSE_FAULTS: dict[str, Fault] = {
-    "throttled every other call": _every_other("ThrottlingException"),
-    "503 every other call": _every_other("ServiceUnavailableException"),
-    "stored, answer lost, every other call": _every_other("hang_after_store"),
-    **{name: _behaving(name) for name in [*ANSWERS, *BREAKS] if name != "ok"},
-    "nobody listening": _nobody_listening,
+def _own_authority(scene: Scene) -> None:
+    """Serve Firehose by HTTPS, with a certificate that botocore believes and others do not."""
+    certificate = certificates.self_signed(scene.folder)
+    scene.serve(certificate)
+    scene.environ["REQUESTS_CA_BUNDLE"] = str(certificate.path)
+
+
+def _role(after_first: str) -> Callable[[Scene], None]:
+    """Give the service a role's credentials, which expire as early as a role's can."""
+
+    def prepare(scene: Scene) -> None:
+        scene.serve()
+        scene.credentials = FakeCredentials(lifetime_s=900)
+        scene.credentials.after_first = after_first
+        scene.stack.enter_context(scene.credentials.serving())
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            del scene.environ[name]
+        scene.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = scene.credentials.url
+        scene.environ["LOG_LEVEL"] = "WARNING"
+
+    return prepare
+
+
+_KILLED, _RELOADED = _repeatedly(_kill_a_worker, 0.33), _repeatedly(_reload, 1)
+#: One process, so that whatever it remembers of its failures comes together.
+_ONE_WORKER = {"WEB_WORKERS": "1", "WEB_THREADS": "8"}
+FAULTS = {
+    "throttled every other call": Fault(_every_other("ThrottlingException")),
+    "503 every other call": Fault(_every_other("ServiceUnavailableException")),
+    "stored, answer lost, every other call": Fault(_every_other("hang_after_store")),
+    **{name: Fault(_behaving(name)) for name in [*ANSWERS, *BREAKS] if name != "ok"},
+    "answers in chunks": Fault(
+        _behaving("ok_chunked"),
+        environ=_ONE_WORKER,
+        only_200=True,
+        senders=8,
+        at_least_events=100,
+    ),
+    "HTTPS, its CA in REQUESTS_CA_BUNDLE only": Fault(
+        prepare=_own_authority,
+        environ=_ONE_WORKER,
+        only_200=True,
+        senders=8,
+        at_least_events=100,
+    ),
+    "credentials that expire in 900 s": Fault(prepare=_role("ok"), only_200=True, at_least_s=3),
+    "the same, and none after the first": Fault(prepare=_role("fail"), only_200=True, at_least_s=7),
+    "nobody listening": Fault(_nobody_listening),
+    "archive folder moved away": Fault(_folder_away, local=True),
+    "kill -9 of a worker at a local write": Fault(_KILLED, local=True, may_break=True),
+    "SIGTERM to the master, then a new start": Fault(_stopped, local=True, may_break=True),
+    "kill -9 of a worker, 3 a second": Fault(_KILLED, may_break=True),
+    "SIGHUP to the master, each second": Fault(_RELOADED, may_break=True),
 }
-LOCAL_FAULTS: dict[str, Fault] = {
-    "archive folder moved away": _folder_away,
-    "kill -9 of a worker at a local write": _repeatedly(_kill_a_worker, 0.33),
-    "SIGTERM to the master, then a new start": _stopped,
-}
-PROCESS_FAULTS: dict[str, Fault] = {
-    **{name: LOCAL_FAULTS[name] for name in list(LOCAL_FAULTS)[1:]},
-    "kill -9 of a worker, 3 a second": _repeatedly(_kill_a_worker, 0.33),
-    "SIGHUP to the master, each second": _repeatedly(_reload, 1),
-}
-FAULTS = FIREHOSE_FAULTS | LOCAL_FAULTS | PROCESS_FAULTS
 
 
 def _deliver(port: int, body: bytes) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request(
-            "POST", "/webhook/stripe", body, {"Stripe-Signature": signature(body, SECRET)}
-        )
+        connection.request("POST", "/webhook/stripe", body, headers(body))
         return connection.getresponse().status
     except ConnectionRefusedError:
         return REFUSED
@@ -232,7 +325,7 @@ def _deliveries(port: int, row: Row) -> Iterator[None]:
                 row.acknowledged.add(body)
             time.sleep(0.02)
 
-    threads = [threading.Thread(target=send, args=(sender,)) for sender in range(SENDERS)]
+    threads = [threading.Thread(target=send, args=(sender,)) for sender in range(row.fault.senders)]
     for thread in threads:
         thread.start()
     try:
@@ -245,55 +338,60 @@ def _deliveries(port: int, row: Row) -> Iterator[None]:
 
 def measure(name: str, seconds: float) -> Row:
     """Let one of FAULTS last for that long, with the service at work, and return what was seen."""
-    row = Row(name, may_break=name in PROCESS_FAULTS)
+    fault = FAULTS[name]
+    row = Row(name, fault)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
-        firehose, folder = FakeFirehose(), Path(temporary) / "archive"
-        stack.enter_context(firehose.serving())
-        variables = {"STRIPE_WEBHOOK_SECRET": SECRET, "WEB_WORKERS": "4", "LOG_LEVEL": "CRITICAL"}
-        if name in LOCAL_FAULTS:
-            variables["ARCHIVE_DIR"] = str(folder)
-        else:
-            variables |= {
-                "FIREHOSE_DELIVERY_STREAM_NAME": "faults",
-                "AWS_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": "testing",
-                "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_ENDPOINT_URL_FIREHOSE": firehose.url,
-            }
-        with running(variables, Path(temporary) / "log") as service:
-            scene = Scene(service, folder, firehose, stack)
-            with _deliveries(service.port, row):
+        environ = variables("", workers=4) | {"LOG_LEVEL": "CRITICAL"} | fault.environ
+        scene = Scene(Path(temporary), stack, environ)
+        fault.prepare(scene)
+        if fault.local:
+            environ["ARCHIVE_DIR"] = str(scene.archive)
+            del environ["FIREHOSE_DELIVERY_STREAM_NAME"]
+        log = scene.folder / "log"
+        with running(environ, log) as scene.service:
+            with _deliveries(scene.service.port, row):
                 time.sleep(0.5)
-                with FAULTS[name](scene):
-                    time.sleep(seconds)
-            if name in PROCESS_FAULTS:
-                time.sleep(0.5)  # the last of the killed has a successor
+                with fault.switch(scene):
+                    _last(row, max(seconds, fault.at_least_s))
             after = b'{"id": "evt_after"}'
-            if service.process.poll() is None:
+            if scene.service.process.poll() is None:
+                row.after = _deliver(scene.service.port, after)
+        if scene.credentials:
+            # of all workers: 3 a minute, and 3 at the start; and the master's first
+            minutes = max(1.0, seconds / 60)
+            row.asked, row.bound = scene.credentials.calls, 1 + 4 * 3 * minutes
+            row.lines = log.read_text().count("\n")
+        if row.after in (NO_ANSWER, REFUSED) and scene.service.process.returncode == 0:
+            with running(environ, log) as service:
                 row.after = _deliver(service.port, after)
-        if service.process.returncode == 0 and row.after == NO_ANSWER:
-            with running(variables, Path(temporary) / "log") as service:
-                row.after = _deliver(service.port, after)
-        if name in LOCAL_FAULTS:
-            payloads = [record["payload"].encode() for record in archive.records(folder)]
+        if fault.local:
+            payloads = [record["payload"].encode() for record in archive.records(scene.archive)]
         else:
-            payloads = firehose.payloads()
+            payloads = scene.firehose.payloads()
     row.archived = Counter(payload for payload in payloads if payload != after)
     return row
+
+
+def _last(row: Row, seconds: float) -> None:
+    """Wait that long, and a minute at most for the events that a row needs."""
+    started = time.monotonic()
+    time.sleep(seconds)
+    while row.statuses.total() < row.fault.at_least_events and time.monotonic() < started + 60:
+        time.sleep(0.1)
 
 
 @click.command()
 @click.option("--seconds", default=5.0, show_default=True, help="How long each fault lasts.")
 @click.option("--outage-seconds", default=30.0, show_default=True, help="How long the longest.")
-def main(seconds: float, outage_seconds: float) -> None:
+@click.option("--publish", is_flag=True, help="Put the table into docs/RELIABILITY.md.")
+def main(seconds: float, outage_seconds: float, publish: bool) -> None:
     """Print the table, a row for each fault."""
-    click.echo(HEADING)
-    rows = []
-    for name in FAULTS:
-        lasting = outage_seconds if name == "nobody listening" else seconds
-        rows.append(measure(name, lasting))
-        click.echo(str(rows[-1]))
-    sys.exit(not all(row.holds for row in rows))
+
+    def lasting(name: str) -> Row:
+        return measure(name, outage_seconds if name == "nobody listening" else seconds)
+
+    into = publisher(DOCUMENT, "faults", "python -m tests.bench.faults --publish")
+    report(HEADING, FAULTS, lasting, seconds, into if publish else None)
 
 
 if __name__ == "__main__":

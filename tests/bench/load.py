@@ -5,13 +5,14 @@ Knows HTTP as far as it needs to. A connection is kept wherever the service lets
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 #: Seconds after which a delivery has failed, well above the service's own budget.
-_PATIENCE_S = 30
+_TIMEOUT_S = 30
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Load:
 
     seconds: float = 0.0
     took_s: list[float] = field(default_factory=list)
-    """Of each acknowledged delivery, until its answer was there."""
+    """Seconds of each acknowledged delivery, until its answer was there."""
     errors: int = 0
     """Anything but a 200."""
 
@@ -30,7 +31,12 @@ class Load:
         return len(self.took_s) / self.seconds
 
     def ms(self, share: float) -> float:
-        """Return the milliseconds within which that share of the acknowledged was answered."""
+        """Return the milliseconds within which that share of the acknowledged was answered.
+
+        Infinite where none was.
+        """
+        if not self.took_s:
+            return math.inf
         ordered = sorted(self.took_s)
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000
 
@@ -42,48 +48,40 @@ class Load:
             self.errors += 1
 
 
-def closed_loop(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
+async def closed_loop(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
     """Let that many clients deliver for that long, each its next event after its last answer."""
-    return asyncio.run(_closed_loop(port, requests, clients, seconds))
-
-
-def open_loop(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Load:
-    """Deliver at fixed times, whether or not the ones before have been answered.
-
-    Latency counts from the intended time, so a service that stands still cannot hide it by slowing
-    its clients down.
-    """
-    return asyncio.run(_open_loop(port, requests, rate, seconds))
-
-
-async def _closed_loop(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
     load = Load()
     began = time.perf_counter()
     turn = 0
 
     async def client() -> None:
         nonlocal turn
-        exchange: _Exchange | None = None
+        connection: Connection | None = None
         while (started := time.perf_counter()) < began + seconds:
             turn += 1
-            status, exchange = await _deliver(port, requests[turn % len(requests)], exchange)
+            status, connection = await deliver(port, requests[turn % len(requests)], connection)
             load.note(status, time.perf_counter() - started)
-        if exchange:
-            exchange.close()
+        if connection:
+            connection.close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
     load.seconds = time.perf_counter() - began
     return load
 
 
-async def _open_loop(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Load:
+async def open_loop(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Load:
+    """Deliver at fixed times, whether or not the ones before have been answered.
+
+    Latency counts from the intended time, so a service that stands still cannot hide it by slowing
+    its clients down.
+    """
     load = Load()
-    idle: list[_Exchange] = []
+    idle: list[Connection] = []
     began = time.perf_counter()
 
-    async def deliver(intended: float, request: bytes) -> None:
+    async def one(intended: float, request: bytes) -> None:
         kept = next((idle.pop() for _ in range(len(idle)) if idle[-1].is_open), None)
-        status, kept = await _deliver(port, request, kept)
+        status, kept = await deliver(port, request, kept)
         load.note(status, time.perf_counter() - intended)
         if kept:
             idle.append(kept)
@@ -92,34 +90,39 @@ async def _open_loop(port: int, requests: Sequence[bytes], rate: float, seconds:
     for number in range(max(1, round(rate * seconds))):
         intended = began + number / rate
         await asyncio.sleep(max(0.0, intended - time.perf_counter()))
-        tasks.append(asyncio.ensure_future(deliver(intended, requests[number % len(requests)])))
+        tasks.append(asyncio.ensure_future(one(intended, requests[number % len(requests)])))
     await asyncio.gather(*tasks)
     load.seconds = time.perf_counter() - began
-    for exchange in idle:
-        exchange.close()
+    for connection in idle:
+        connection.close()
     return load
 
 
-async def _deliver(
-    port: int, request: bytes, kept: "_Exchange | None"
-) -> "tuple[int, _Exchange | None]":
+async def deliver(
+    port: int, request: bytes, kept: "Connection | None" = None
+) -> "tuple[int, Connection | None]":
     """Return the status of a delivery, 0 without one, and its connection if it can be kept."""
     with contextlib.suppress(OSError, TimeoutError):
-        exchange = kept if kept and kept.is_open else await _connected(port)
-        status = await asyncio.wait_for(exchange.deliver(request), _PATIENCE_S)
-        if status and exchange.is_open:
-            return status, exchange
-        exchange.close()
+        connection = kept if kept and kept.is_open else await _connected(port)
+        try:
+            status = await asyncio.wait_for(connection.deliver(request), _TIMEOUT_S)
+        except BaseException:
+            connection.close()
+            raise
+        if status and connection.is_open:
+            return status, connection
+        connection.close()
         return status, None
     return 0, None
 
 
-async def _connected(port: int) -> "_Exchange":
-    _, exchange = await asyncio.get_running_loop().create_connection(_Exchange, "127.0.0.1", port)
-    return exchange
+async def _connected(port: int) -> "Connection":
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+    return connection
 
 
-class _Exchange(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection: a request, its answer, and the next."""
 
     _transport: asyncio.Transport
@@ -147,16 +150,16 @@ class _Exchange(asyncio.Protocol):
             return
         if b"\r\nconnection: close" in lines:
             self.close()
-        self._tell(int(lines[9:12]))
+        self._resolve(int(lines[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
-        self._tell(0)
+        self._resolve(0)
 
     def close(self) -> None:
         self.is_open = False
         self._transport.close()
 
-    def _tell(self, status: int) -> None:
+    def _resolve(self, status: int) -> None:
         if self._answered and not self._answered.done():
             self._answered.set_result(status)

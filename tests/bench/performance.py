@@ -1,7 +1,7 @@
 """What the service takes and gives, measured: `make bench`, or `python -m tests.bench.performance`.
 
-Prints tables, and keeps the figures and their pictures in `.bench`; `--publish` makes them those
-of docs/PERFORMANCE.md.
+Prints tables, and keeps the figures and their pictures in `.bench`. With `--publish` they go into
+docs/ as well: results, pictures and the tables of docs/PERFORMANCE.md.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ def digest(results_file: Path) -> str:
     return hashlib.sha256(results_file.read_bytes()).hexdigest()
 
 
-def kept(results: Results, folder: Path) -> None:
+def keep(results: Results, folder: Path) -> None:
     """Write results and their pictures into a folder."""
     write(results, folder / RESULTS)
     pictures.draw(results, folder, digest(folder / RESULTS))
 
 
-def document() -> None:
+def renew_document() -> None:
     """Make the document's tables and pictures anew from its results."""
     results = read(PUBLISHED / RESULTS)
-    pictures.draw(results, PUBLISHED, digest(PUBLISHED / RESULTS))
+    keep(results, PUBLISHED)
     DOCUMENT.write_text(renewed(DOCUMENT.read_text(), results))
 
 
@@ -49,14 +49,12 @@ def document() -> None:
     show_default=True,
     help="How long each measurement lasts; under 1, fewer numbers of workers are measured.",
 )
-@click.option("--publish", is_flag=True, help="Put the last run into docs/ instead.")
-@click.option("--document", "only_document", is_flag=True, help="Renew docs/ from its own results.")
-def main(seconds: float, publish: bool, only_document: bool) -> None:
+@click.option("--publish", is_flag=True, help="Put what is measured into docs/ too.")
+@click.option("--document", is_flag=True, help="Measure nothing: renew docs/ from its results.")
+def main(seconds: float, publish: bool, document: bool) -> None:
     """Measure the service, print what was measured, and fail if a delivery did."""
-    if publish:
-        write(read(LATEST / RESULTS), PUBLISHED / RESULTS)
-    if publish or only_document:
-        document()
+    if document:
+        renew_document()
         return
     began = time.monotonic()
 
@@ -65,12 +63,16 @@ def main(seconds: float, publish: bool, only_document: bool) -> None:
 
     workers = scenarios.WORKERS if seconds >= 1 else scenarios.WORKERS[::2]
     results = scenarios.measured(seconds, note, workers)
-    kept(results, LATEST)
+    keep(results, LATEST)
     note("done")
     for made in TABLES.values():
         click.echo(f"\n{made(results)}")
     click.echo(f"\nfigures and pictures: {LATEST.relative_to(PROJECT)}")
-    sys.exit(results.errors > 0)
+    if results.errors:
+        sys.exit(1)
+    if publish:
+        write(results, PUBLISHED / RESULTS)
+        renew_document()
 
 
 if __name__ == "__main__":

@@ -93,13 +93,15 @@ def throughput(results: Results) -> Figure:
 def memory(results: Results) -> Figure:
     """Draw PSS against workers."""
     figure, axes = _axes(4.2)
-    workers = [row.workers for row in results.memory]
+    last_ms = results.throughput[-1].firehose_ms
+    rows = [row for row in results.throughput if row.firehose_ms == last_ms]
+    workers = [row.workers for row in rows]
     first, further = results.first_worker_mb, results.next_worker_mb
     line = [first + further * (count - 1) for count in workers]
     axes.plot(workers, line, ":", color=GREY, linewidth=1.5)
-    axes.plot(workers, [row.pss_mb for row in results.memory], "o", color=BLUE, markersize=8)
+    axes.plot(workers, [row.pss_mb for row in rows], "o", color=BLUE, markersize=8)
     labelled = 0
-    for row in results.memory:
+    for row in rows:
         # labels of points that lie close together would cover each other
         if labelled and row.workers - labelled < max(workers) / 12:
             continue
@@ -116,35 +118,29 @@ def memory(results: Results) -> Figure:
     axes.set_ylabel("PSS of all processes, MB")
     axes.set_xticks(workers)
     axes.set_xlim(0, max(workers) * 1.06)
-    axes.set_ylim(0, max(row.pss_mb for row in results.memory) * 1.15)
+    axes.set_ylim(0, max(row.pss_mb for row in rows) * 1.15)
     axes.grid(visible=True, axis="y")
     return figure
 
 
 def threads(results: Results) -> Figure:
-    """Draw sync workers against threads: throughput and memory, side by side."""
+    """Draw sync workers beside fewer with threads: throughput and memory, side by side."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(8, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-    names = [f"{row.workers} x {row.threads}" for row in results.threads]
-    rates = [row.served.events_per_s for row in results.threads]
-    taken = [row.pss_mb for row in results.threads_memory]
-    one = results.threads[0]
+    rows = results.threads
     for axes, values, title in (
-        (left, rates, f"events/s at {one.firehose_ms:.0f} ms"),
-        (right, taken, "PSS, MB"),
+        (left, [row.per_512_mb for row in rows], "events/s for each 512 MB"),
+        (right, [row.pss_mb for row in rows], "PSS, MB"),
     ):
-        colours = [BLUE if row.threads == 1 else ORANGE for row in results.threads]
-        bars = axes.barh(names, values, color=colours, height=0.6)
-        labels = [f"{value:,.0f}" for value in values]
-        axes.bar_label(bars, labels, label_type="center", color="white", weight="bold")
+        colours = [BLUE if row.threads == 1 else ORANGE for row in rows]
+        bars = axes.barh([row.name for row in rows], values, color=colours, height=0.6)
+        axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=6)
         axes.set_title(title)
-        axes.set_xlim(0, max(values) * 1.05)
+        axes.set_xlim(0, max(values) * 1.2)
         _bare(axes)
-    left.set_xlim(0, one.ideal_per_s * 1.05)
-    left.axvline(one.ideal_per_s, color=GREY, linestyle=":")
     left.set_ylabel("workers x threads")
-    left.set_xlabel(f"dotted: {one.ideal_per_s:,.0f}, workers x threads / latency", loc="left")
+    left.set_xlabel(f"Firehose {rows[0].firehose_ms:.0f} ms", loc="left")
     left.invert_yaxis()
     return figure
 

@@ -26,8 +26,8 @@ class Cpu(NamedTuple):
 def cpu(pid: int) -> Cpu:
     """Return the CPU time of a process and its descendants.
 
-    Those that have ended are counted once their parent has taken note of it. Each process is told
-    to 10 ms: measure over seconds. Linux knows the sum well and estimates how it is divided.
+    Those that have ended are counted once their parent has waited for them. Linux counts
+    each in steps of 10 ms, so measure over seconds. It estimates how the sum is divided.
     """
     user = system = 0
     for process in family(pid):

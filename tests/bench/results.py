@@ -76,30 +76,24 @@ class Throughput:
     threads: int
     firehose_ms: float
     clients: int
+    pss_mb: float
+    """Memory of all processes together, after load."""
     served: Served
+
+    @property
+    def name(self) -> str:
+        """Return the numbers of workers and threads."""
+        return f"{self.workers} x {self.threads}"
 
     @property
     def ideal_per_s(self) -> float:
         """Return events a second if nothing but Firehose took time."""
         return self.workers * self.threads / self.firehose_ms * 1000
 
-
-@dataclass(frozen=True, kw_only=True)
-class Memory:
-    """PSS of all processes together, after load."""
-
-    workers: int
-    threads: int
-    pss_mb: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Capacity:
-    """What a machine does with as many workers as the service gives it by itself."""
-
-    memory_mb: int
-    throughput: Throughput
-    pss_mb: float
+    @property
+    def per_512_mb(self) -> float:
+        """Return events a second for each 512 MB of memory."""
+        return self.served.events_per_s / self.pss_mb * 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,21 +113,19 @@ class Results:
     """In the order of a delivery's way; they add up to the CPU per event."""
     latency: Latency
     throughput: list[Throughput]
-    memory: list[Memory]
+    """Of sync workers, at each of several latencies of Firehose."""
     first_worker_mb: float
-    """Memory of the master and one worker, by the straight line through `memory`."""
+    """Memory of the master and one worker, by a straight line through `throughput`."""
     next_worker_mb: float
     """Memory of each further one, by the same line."""
     threads: list[Throughput]
-    threads_memory: list[Memory]
-    capacity: Capacity
+    """Of as many sync workers as a machine of 512 MB gets, and of fewer with threads."""
 
     @property
     def errors(self) -> int:
         """Return how many deliveries of all measurements were not acknowledged."""
-        loads = [*self.throughput, *self.threads, self.capacity.throughput]
-        loads_served = [self.cpu.served, self.latency.served, *(one.served for one in loads)]
-        return sum(one.errors for one in loads_served)
+        rows = [row.served for row in [*self.throughput, *self.threads]]
+        return sum(one.errors for one in [self.cpu.served, self.latency.served, *rows])
 
 
 def this_machine() -> Machine:

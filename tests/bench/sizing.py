@@ -15,7 +15,7 @@ STREAM_REQUESTS_PER_S = 2_000
 
 
 @dataclass(frozen=True)
-class Place:
+class PlatformSize:
     """A size that a platform offers. As last known: check before you rely on one."""
 
     name: str
@@ -31,17 +31,17 @@ class Place:
 
 #: https://devcenter.heroku.com/articles/dyno-types, https://render.com/pricing,
 #: https://fly.io/docs/machines/cpu-performance: a shared CPU is 1/16 of a core, and more in bursts.
-PLACES = (
-    Place("Heroku Basic, Standard-1X", 512, None),
-    Place("Heroku Standard-2X", 1024, None),
-    Place("Heroku Performance-M", 2560, None),
-    Place("Render Starter", 512, 0.5),
-    Place("Render Standard", 2048, 1),
-    Place("Render Pro", 4096, 2),
-    Place("Fly shared-cpu-1x, 256 MB", 256, 1 / 16),
-    Place("Fly shared-cpu-1x, 512 MB", 512, 1 / 16),
-    Place("Fly shared-cpu-1x, 1 GB", 1024, 1 / 16),
-    Place("Fly shared-cpu-1x in a burst, 512 MB", 512, 1),
+PLATFORM_SIZES = (
+    PlatformSize("Heroku Basic, Standard-1X", 512, None),
+    PlatformSize("Heroku Standard-2X", 1024, None),
+    PlatformSize("Heroku Performance-M", 2560, None),
+    PlatformSize("Render Starter", 512, 0.5),
+    PlatformSize("Render Standard", 2048, 1),
+    PlatformSize("Render Pro", 4096, 2),
+    PlatformSize("Fly shared-cpu-1x, 256 MB", 256, 1 / 16),
+    PlatformSize("Fly shared-cpu-1x, 512 MB", 512, 1 / 16),
+    PlatformSize("Fly shared-cpu-1x, 1 GB", 1024, 1 / 16),
+    PlatformSize("Fly shared-cpu-1x in a burst, 512 MB", 512, 1),
 )
 
 
@@ -63,10 +63,10 @@ def by_cores(results: Results, cores: float) -> float:
     return cores * 1e6 / results.cpu.us_per_event
 
 
-def rate(results: Results, place: Place, latency_ms: float) -> Rate:
-    """Return what a place takes while Firehose takes that long."""
-    of_workers = by_workers(place.workers, latency_ms)
-    if place.cores is None:
+def rate(results: Results, size: PlatformSize, latency_ms: float) -> Rate:
+    """Return what a size takes while Firehose takes that long."""
+    of_workers = by_workers(size.workers, latency_ms)
+    if size.cores is None:
         return Rate(of_workers, "workers, or less")
-    of_cores = by_cores(results, place.cores)
+    of_cores = by_cores(results, size.cores)
     return Rate(of_workers, "workers") if of_workers <= of_cores else Rate(of_cores, "CPU")

@@ -16,21 +16,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import msgspec
 
-from tests.bench.deliveries import EVENT_BYTES, SECRET, event_body
 from tests.support.service import PROJECT, environment
 from webhook_app import create_app
 from webhook_app.events.record import Record, webhook_record
-from webhook_app.events.signature import sign, verify
+from webhook_app.events.signature import verify
 from webhook_app.monitoring import logs
 from webhook_app.settings import Settings
 from webhook_app.storage.firehose import FirehoseArchive
+
+from .deliveries import EVENT_BYTES, event_body, headers
 
 #: In the order of a delivery's way. The first is what is left of the service's CPU without the
 #: others: gunicorn and the worker, its sockets, and the kernel's part in them.
@@ -48,7 +49,7 @@ def measure(variables: dict[str, str], processes: int, seconds: float) -> dict[s
         seconds: how long it may take.
     """
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
-        told = [Path(folder) / f"{number}.json" for number in range(processes)]
+        results = [Path(folder) / f"{number}.json" for number in range(processes)]
         running = [
             subprocess.Popen(
                 [sys.executable, "-m", __name__, str(path), str(seconds)],
@@ -56,13 +57,13 @@ def measure(variables: dict[str, str], processes: int, seconds: float) -> dict[s
                 env=environment(1, variables),
                 stdout=log,
             )
-            for path in told
+            for path in results
         ]
         # all of them, before the folder goes
         statuses = [one.wait() for one in running]
         if any(statuses):
             raise RuntimeError("the stages could not be measured, for the reason above")
-        parts = [msgspec.json.decode(path.read_bytes(), type=dict[str, float]) for path in told]
+        parts = [msgspec.json.decode(path.read_bytes(), type=dict[str, float]) for path in results]
     return {name: mean(part[name] for part in parts) for name in parts[0]}
 
 
@@ -75,28 +76,36 @@ class NoArchive:
 
 @dataclass(frozen=True)
 class Work:
-    """One event, ready for each stage."""
+    """One delivery, ready for each stage."""
 
     body: bytes
-    header: str
+    headers: dict[str, str]
     settings: Settings
+
+    @property
+    def signature(self) -> str:
+        """Return its signature."""
+        return self.headers["Stripe-Signature"]
 
     def verify(self) -> None:
         """Check the signature."""
         settings = self.settings
-        verify(self.body, self.header, settings.webhook_secrets, settings.signature_tolerance_s)
+        secrets, tolerance_s = settings.webhook_secrets, settings.signature_tolerance_s
+        verify(self.body, self.signature, secrets, tolerance_s)
 
     def record(self) -> Record:
         """Make the record."""
-        return webhook_record(self.body, self.header, datetime.now(UTC))
+        return webhook_record(self.body, self.signature, datetime.now(UTC))
 
     def line(self) -> bytes:
         """Make the record and its line."""
         return self.record().line()
 
-    def call(self, app: Callable[..., Any]) -> None:
-        """Hand the delivery to a WSGI application and read its answer."""
-        environ = {
+    @cached_property
+    def environ(self) -> dict[str, Any]:
+        """Return its WSGI environ without the body."""
+        fields = {f"HTTP_{key.upper().replace('-', '_')}": v for key, v in self.headers.items()}
+        return {
             "REQUEST_METHOD": "POST",
             "SCRIPT_NAME": "",
             "PATH_INFO": "/webhook/stripe",
@@ -105,20 +114,21 @@ class Work:
             "SERVER_PORT": "80",
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": "127.0.0.1",
-            "CONTENT_TYPE": "application/json; charset=utf-8",
+            "CONTENT_TYPE": fields.pop("HTTP_CONTENT_TYPE"),
             "CONTENT_LENGTH": str(len(self.body)),
             "HTTP_HOST": "localhost",
-            "HTTP_USER_AGENT": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-            "HTTP_ACCEPT": "*/*; q=0.5, application/xml",
-            "HTTP_STRIPE_SIGNATURE": self.header,
+            **fields,
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(self.body),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": False,
             "wsgi.multiprocess": True,
             "wsgi.run_once": False,
         }
+
+    def call(self, app: Callable[..., Any]) -> None:
+        """Hand the delivery to a WSGI application and read its answer."""
+        environ = {**self.environ, "wsgi.input": io.BytesIO(self.body)}
         statuses: list[str] = []
         answer = app(environ, lambda status, headers: statuses.append(status))
         b"".join(answer)
@@ -128,9 +138,9 @@ class Work:
 
 
 def work(settings: Settings, number: int = 1, size: int = EVENT_BYTES) -> Work:
-    """Return an event of that many bytes, signed now."""
+    """Return a delivery of an event of that many bytes, signed now."""
     body = event_body(number, size)
-    return Work(body, sign(body, SECRET), settings)
+    return Work(body, headers(body), settings)
 
 
 def cpu_us(stage: Callable[[], object], seconds: float) -> float:

@@ -36,10 +36,12 @@ class StandIn:
 
     def take(self, latency_s: float) -> None:
         """Answer each call after that long from now on."""
-        tell, told = (cast(IO[bytes], pipe) for pipe in (self.process.stdin, self.process.stdout))
-        tell.write(b"%f\n" % latency_s)
-        tell.flush()
-        told.readline()
+        asking, answers = (
+            cast(IO[bytes], pipe) for pipe in (self.process.stdin, self.process.stdout)
+        )
+        asking.write(b"%f\n" % latency_s)
+        asking.flush()
+        answers.readline()
 
 
 @contextlib.contextmanager
@@ -108,7 +110,7 @@ async def _serve() -> None:
     loop = asyncio.get_running_loop()
     over = loop.create_future()
 
-    def told() -> None:
+    def on_line() -> None:
         line = sys.stdin.buffer.readline()
         if line:
             state.latency_s = float(line)
@@ -116,7 +118,7 @@ async def _serve() -> None:
         elif not over.done():
             over.set_result(None)
 
-    loop.add_reader(sys.stdin, told)
+    loop.add_reader(sys.stdin, on_line)
     server = await loop.create_server(lambda: _Connection(state), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
     await over

@@ -1,73 +1,86 @@
-"""Strangers against the service: do Stripe's events still get through, and how fast?
+"""Slow and hostile clients against the service: do Stripe's events still get through, how fast?
 
-`python -m tests.bench.strangers` starts the real service with four sync workers in front of a
-Firehose that takes 100 ms, sends it 20 genuine events a second, and lets one kind of stranger
-after the other at it. It prints a table and fails unless every genuine event was acknowledged and
-archived, the 99th percentile and /health stayed under a second, and memory stayed flat.
+`python -m tests.bench.strangers` starts the real service with four workers in front of a Firehose
+that takes 100 ms, sends it 20 genuine events a second, and lets one kind of client after the other
+at it, with `WEB_THREADS` of 1 and of 8. It prints a table and fails unless every genuine event was
+acknowledged and archived, the 99th percentile and /health stayed under a second, and memory stayed
+flat; `--publish` puts the table into docs/RELIABILITY.md.
 """
 
 import asyncio
 import contextlib
 import itertools
 import json
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from tests.bench import processes
 from tests.fakes.firehose import FakeFirehose
-from tests.support.service import Service, running
-from tests.support.stripe_client import head, signature
+from tests.support.service import Service
 
-SECRET = "whsec_strangers"
+from . import processes
+from .deliveries import event_body, request
+from .faults import DOCUMENT
+from .load import Load, deliver, open_loop
+from .rows import publisher, report
+from .service import service, variables
+
+WORKERS, THREADS = 4, (1, 8)
 EVENTS_A_SECOND = 20
-STRANGERS = 200
+HEALTHS_A_SECOND = 2
+CLIENTS = 200
 JUNK_A_SECOND = 500
 FIREHOSE_LATENCY_S = 0.1
+#: What unfinished requests may take: 400 in each worker would not take this much.
+MEMORY_MB = 30
 
-Stranger = Callable[[int], Awaitable[None]]
+Client = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was seen beside one kind of stranger; times in milliseconds, memory (PSS) in MB."""
+    """What was seen beside one kind of client; memory (PSS) in MB."""
 
     kind: str
-    sent: int
-    acknowledged: int
+    threads: int
+    events: Load
+    healths: Load
     archived: int
-    p50_ms: float
-    p99_ms: float
-    health_ms: float
     memory: tuple[float, float]
+    """Before and after."""
+
+    @property
+    def acknowledged(self) -> int:
+        """How many genuine events were."""
+        return len(self.events.took_s)
 
     @property
     def holds(self) -> bool:
         """Whether the service kept its word."""
         return (
-            self.sent == self.acknowledged == self.archived
-            and self.p99_ms < 1000
-            and self.health_ms < 1000
-            # 400 half-sent requests in each worker would not take this much
-            and self.memory[1] - self.memory[0] < 30
+            self.events.errors == self.healths.errors == 0
+            and self.acknowledged == self.archived
+            and self.events.ms(0.99) < 1000
+            and self.healths.ms(1) < 1000
+            and self.memory[1] - self.memory[0] < MEMORY_MB
         )
 
     def __str__(self) -> str:
         """Return the row of the table."""
         before, after = self.memory
+        sent = self.acknowledged + self.events.errors
         return (
-            f"{self.kind:<44} {self.acknowledged:>5} of {self.sent:<5} {self.p50_ms:>6.0f} "
-            f"{self.p99_ms:>6.0f} {self.health_ms:>7.0f} {before:>7.0f} {after:>6.0f}   "
-            f"{'holds' if self.holds else 'BROKEN'}"
+            f"{self.kind:<40} {self.threads:>7} {self.acknowledged:>5} of {sent:<5} "
+            f"{self.events.ms(0.5):>6.0f} {self.events.ms(0.99):>6.0f} {self.healths.ms(1):>7.0f} "
+            f"{before:>7.0f} {after:>6.0f}   {'holds' if self.holds else 'BROKEN'}"
         )
 
 
-HEADING = f"{'strangers':<44} {'acknowledged':<14} p50 ms p99 ms health ms PSS MB  after"
+HEADING = (
+    f"{'slow and hostile clients':<40} threads acknowledged   p50 ms p99 ms health ms PSS MB  after"
+)
 
 
 async def _drip(port: int, head: bytes, drop: bytes) -> None:
@@ -128,134 +141,90 @@ async def junk(port: int) -> None:
     """Post a body that nobody signed, at a share of the whole rate."""
     body = b'{"id": "evt_junk"}' * 60
     head = b"POST /webhook/stripe HTTP/1.1\r\nStripe-Signature: t=1,v1=00\r\nContent-Length: "
+    unsigned, connection = head + b"%d\r\n\r\n%s" % (len(body), body), None
     for turn in itertools.count(1):
         started = time.monotonic()
-        with contextlib.suppress(OSError, ValueError):
-            await _exchange(port, head + b"%d\r\n\r\n%s" % (len(body), body))
-        pause = STRANGERS / JUNK_A_SECOND - (time.monotonic() - started)
+        _, connection = await deliver(port, unsigned, connection)
+        pause = CLIENTS / JUNK_A_SECOND - (time.monotonic() - started)
         # each starts at its own moment
         await asyncio.sleep(max(0.0, pause * (0.5 if turn == 1 else 1)))
 
 
-KINDS: dict[str, Stranger] = {
-    "nobody": nobody,
-    f"{STRANGERS} connections, idle": idle,
-    f"{STRANGERS} connections, idle after half a line": half_idle,
-    f"{STRANGERS} headers, a byte a second": dripping_header,
-    f"{STRANGERS} bodies, a byte a second": dripping_body,
-    f"{STRANGERS} that neither read nor close": never_reading,
+KINDS: dict[str, Client] = {
+    "none": nobody,
+    f"{CLIENTS} connections, idle": idle,
+    f"{CLIENTS} connections, idle after half a line": half_idle,
+    f"{CLIENTS} headers, a byte a second": dripping_header,
+    f"{CLIENTS} bodies, a byte a second": dripping_body,
+    f"{CLIENTS} that neither read nor close": never_reading,
     f"{JUNK_A_SECOND} unsigned posts a second": junk,
 }
 
 
-async def _exchange(port: int, request: bytes) -> int:
-    """Send a request and return the status of its answer."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(request)
-        answer = await reader.read()
-    finally:
-        writer.close()
-    return int(answer[9:12])
-
-
-def _signed(body: bytes) -> bytes:
-    lines = [f"Stripe-Signature: {signature(body, SECRET)}", f"Content-Length: {len(body)}"]
-    return head(*lines) + body
-
-
-async def _timed(port: int, request: bytes) -> float | None:
-    """Return the milliseconds until a 200, or None for anything else."""
-    started = time.monotonic()
-    try:
-        status = await asyncio.wait_for(_exchange(port, request), 15)
-    except (OSError, ValueError, TimeoutError):
-        return None
-    return (time.monotonic() - started) * 1000 if status == 200 else None
-
-
-async def _every(
-    interval_s: float, count: int, call: Callable[[int], Awaitable[float | None]]
-) -> list[float | None]:
-    """Make calls at fixed times, whether or not the ones before have ended."""
-    started = time.monotonic()
-    tasks = []
-    for number in range(count):
-        await asyncio.sleep(started + number * interval_s - time.monotonic())
-        tasks.append(asyncio.ensure_future(call(number)))
-    return list(await asyncio.gather(*tasks))
-
-
-async def _siege(port: int, stranger: Stranger, seconds: int) -> tuple[list[float | None], ...]:
-    strangers = [asyncio.ensure_future(stranger(port)) for _ in range(STRANGERS)]
+async def _deliver_among(port: int, client: Client, seconds: float) -> tuple[Load, Load]:
+    """Deliver for that long among many of these clients, and ask for /health all the while."""
+    clients = [asyncio.ensure_future(client(port)) for _ in range(CLIENTS)]
     await asyncio.sleep(1)
-
-    def event(number: int) -> Awaitable[float | None]:
-        return _timed(port, _signed(json.dumps({"id": f"evt_{number}", "x": "y" * 4000}).encode()))
-
-    def health(_: int) -> Awaitable[float | None]:
-        return _timed(port, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-
+    count = round(EVENTS_A_SECOND * seconds)
+    events = [request(event_body(number)) for number in range(count)]
+    health = [b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"]
     try:
         return await asyncio.gather(
-            _every(1 / EVENTS_A_SECOND, EVENTS_A_SECOND * seconds, event),
-            _every(0.5, 2 * seconds, health),
+            open_loop(port, events, EVENTS_A_SECOND, seconds),
+            open_loop(port, health, HEALTHS_A_SECOND, seconds),
         )
     finally:
-        for task in strangers:
+        for task in clients:
             task.cancel()
-        await asyncio.gather(*strangers, return_exceptions=True)
+        await asyncio.gather(*clients, return_exceptions=True)
 
 
-def memory_mb(service: Service) -> float:
+async def _warm_up(port: int) -> None:
+    """Let every worker and thread deliver, before memory is looked at."""
+    await asyncio.gather(*(deliver(port, request(event_body(number))) for number in range(64)))
+
+
+def memory_mb(one: Service) -> float:
     """Return what the service's processes take together (PSS)."""
-    return processes.pss_mb(service.process.pid)
+    return processes.pss_mb(one.process.pid)
 
 
-def measure(kind: str, seconds: int, extra: dict[str, str] | None = None) -> Row:
+def measure(kind: str, threads: int, seconds: float) -> Row:
     """Let one of KINDS at a service of its own for that long and return what was seen."""
-    with tempfile.TemporaryDirectory() as folder, FakeFirehose().serving() as firehose:
+    with FakeFirehose().serving() as firehose:
         firehose.latency_s = FIREHOSE_LATENCY_S
-        variables = {
-            "STRIPE_WEBHOOK_SECRET": SECRET,
-            "FIREHOSE_DELIVERY_STREAM_NAME": "strangers",
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_ENDPOINT_URL_FIREHOSE": firehose.url,
-            "WEB_WORKERS": "4",
-            "LOG_LEVEL": "ERROR",
-        }
-        with running(variables | (extra or {}), Path(folder) / "log") as service:
-            # each worker has worked once before memory is looked at
-            asyncio.run(_siege(service.port, nobody, 2))
+        environ = variables(firehose.url, WORKERS, threads) | {"LOG_LEVEL": "ERROR"}
+        with service(environ) as one:
+            asyncio.run(_warm_up(one.port))
             firehose.records.clear()
-            before = memory_mb(service)
-            events, healths = asyncio.run(_siege(service.port, KINDS[kind], seconds))
-            after = memory_mb(service)
-    times = sorted(took for took in events if took is not None) or [float("inf")]
-    return Row(
-        kind=kind,
-        sent=len(events),
-        acknowledged=sum(took is not None for took in events),
-        archived=len(set(firehose.payloads())),
-        p50_ms=times[len(times) // 2],
-        p99_ms=times[int(len(times) * 0.99)],
-        health_ms=max(float("inf") if took is None else took for took in healths),
-        memory=(before, after),
-    )
+            before = memory_mb(one)
+            events, healths = asyncio.run(_deliver_among(one.port, KINDS[kind], seconds))
+            after = memory_mb(one)
+    archived = {json.loads(payload)["id"] for payload in firehose.payloads()}
+    return Row(kind, threads, events, healths, len(archived), (before, after))
 
 
 @click.command()
-@click.option("--seconds", default=60, show_default=True, help="For each kind of stranger.")
-def main(seconds: int) -> None:
-    """Print the table, a row for each kind of stranger."""
-    click.echo(HEADING)
-    rows = []
-    for kind in KINDS:
-        rows.append(measure(kind, seconds))
-        click.echo(str(rows[-1]))
-    sys.exit(not all(row.holds for row in rows))
+@click.option(
+    "--seconds",
+    # a signature is valid for 300 s
+    type=click.FloatRange(0.5, 240),
+    default=30,
+    show_default=True,
+    help="For each kind of client.",
+)
+@click.option("--publish", is_flag=True, help="Put the table into docs/RELIABILITY.md.")
+def main(seconds: float, publish: bool) -> None:
+    """Print the table, a row for each kind of client and number of threads."""
+    keys = list(itertools.product(THREADS, KINDS))
+    into = publisher(DOCUMENT, "clients", "python -m tests.bench.strangers --publish")
+    report(
+        HEADING,
+        keys,
+        lambda key: measure(key[1], key[0], seconds),
+        seconds,
+        into if publish else None,
+    )
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ from statistics import median
 from webhook_app.serving.capacity import FEWEST, FIRST_WORKER_BYTES, MOST, NEXT_WORKER_BYTES
 
 from .results import Results, Throughput
-from .sizing import PLACES, STREAM_REQUESTS_PER_S, Rate, by_cores, by_workers, rate
+from .rows import with_block
+from .sizing import PLATFORM_SIZES, STREAM_REQUESTS_PER_S, Rate, by_cores, by_workers, rate
 
 
 def summary(results: Results) -> str:
     """Return the figures that everybody asks for first."""
-    cpu, latency, capacity = results.cpu, results.latency, results.capacity
-    load = capacity.throughput
+    cpu, latency = results.cpu, results.latency
     rows = [
         (
             "CPU an event",
@@ -38,11 +38,14 @@ def summary(results: Results) -> str:
             f"{latency.added_p99_ms:.1f} ms",
             f"the slowest in 1,000: {latency.served.p999_ms - latency.firehose_ms:.1f} ms",
         ),
-        (
-            f"events/s of {capacity.memory_mb} MB",
-            f"{load.served.events_per_s:,.0f}",
-            f"{load.workers} workers, as many as the service starts there, in "
-            f"{capacity.pss_mb:.0f} MB, Firehose {load.firehose_ms:.0f} ms",
+        *(
+            (
+                f"events/s for each 512 MB, {row.name}",
+                f"{row.per_512_mb:,.0f}",
+                f"{row.served.events_per_s:,.0f} in {row.pss_mb:.0f} MB, "
+                f"Firehose {row.firehose_ms:.0f} ms",
+            )
+            for row in (results.threads[0], results.threads[-1])
         ),
         (
             "memory, first worker",
@@ -72,39 +75,40 @@ def throughput(results: Results) -> str:
     rows = []
     for workers in sorted({row.workers for row in results.throughput}):
         of_workers = [row for row in results.throughput if row.workers == workers]
-        (memory,) = [row for row in results.memory if row.workers == workers]
         cells = [_of_ideal(row) for ms in latencies for row in of_workers if row.firehose_ms == ms]
-        rows.append((f"{workers}", *cells, f"{memory.pss_mb:.0f}"))
+        rows.append((f"{workers}", *cells, f"{of_workers[-1].pss_mb:.0f}"))
     heading = [f"events/s at {ms:.0f} ms" for ms in latencies]
     return table(["workers", *heading, "PSS MB"], rows)
 
 
 def threads(results: Results) -> str:
-    """Return sync workers against threads, with the same deliveries in flight."""
+    """Return sync workers beside fewer workers with threads."""
     rows = [
         (
-            f"{row.workers} x {row.threads}",
+            row.name,
             _of_ideal(row),
             f"{row.served.p99_ms:,.0f}",
-            f"{memory.pss_mb:.0f}",
+            f"{row.pss_mb:.0f}",
+            f"{row.per_512_mb:,.0f}",
             f"{row.served.errors}",
         )
-        for row, memory in zip(results.threads, results.threads_memory, strict=True)
+        for row in results.threads
     ]
     latency = f"events/s at {results.threads[0].firehose_ms:.0f} ms"
-    return table(["workers x threads", latency, "p99 ms", "PSS MB", "errors"], rows)
+    heading = ["workers x threads", latency, "p99 ms", "PSS MB", "events/s each 512 MB", "errors"]
+    return table(heading, rows)
 
 
-def places(results: Results) -> str:
+def sizes(results: Results) -> str:
     """Return what each platform's sizes take."""
     rows = []
-    for place in PLACES:
-        if place.cores is None:
+    for size in PLATFORM_SIZES:
+        if size.cores is None:
             cores, allow = "shared", "?"
         else:
-            cores, allow = str(Fraction(place.cores)), f"{by_cores(results, place.cores):,.0f}"
-        cells = [_rate(rate(results, place, latency_ms)) for latency_ms in (50, 100)]
-        rows.append((place.name, f"{place.memory_mb:,}", cores, f"{place.workers}", allow, *cells))
+            cores, allow = str(Fraction(size.cores)), f"{by_cores(results, size.cores):,.0f}"
+        cells = [_rate(rate(results, size, latency_ms)) for latency_ms in (50, 100)]
+        rows.append((size.name, f"{size.memory_mb:,}", cores, f"{size.workers}", allow, *cells))
     heading = ["size", "MB", "cores", "workers", "cores allow", "events/s at 50 ms", "at 100 ms"]
     return table(heading, rows)
 
@@ -159,7 +163,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "throughput": throughput,
     "threads": threads,
     "formula": formula,
-    "places": places,
+    "sizes": sizes,
     "limits": limits,
 }
 
@@ -171,18 +175,15 @@ def renewed(text: str, results: Results) -> str:
         ValueError: a mark is missing, or there twice.
     """
     for name, made in TABLES.items():
-        begin = f"<!-- {name}: python -m tests.bench.performance --document -->\n"
-        end = f"<!-- /{name} -->"
-        before, rest = text.split(begin)
-        _, after = rest.split(end)
-        text = f"{before}{begin}{made(results)}\n{end}{after}"
+        command = "python -m tests.bench.performance --document"
+        text = with_block(text, name, made(results), command)
     return text
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table whose columns stand under each other on a terminal too."""
     columns = list(zip(heading, *rows, strict=True))
-    # figures end at the same place, words begin there; the last column ends where it ends
+    # figures end at the same size, words begin there; the last column ends where it ends
     figures = [all(cell[:1].isdigit() or cell == "?" for cell in cells) for _, *cells in columns]
     widths = [max(map(len, column)) for column in columns]
     if not figures[-1]:

@@ -52,5 +52,5 @@ def test_a_stage_that_costs_a_square_is_seen() -> None:
 
 @pytest.mark.parametrize(("power", "bend"), [(1, 1), (2, 10.4)])
 def test_the_bend_of_a_line_is_1_and_of_a_square_is_10(power: int, bend: float) -> None:
-    told = Costs(*(100 + size**power for size in (1_500, 25_000, 250_000)))
-    assert told.bend == pytest.approx(bend, rel=0.01)
+    costs_of_power = Costs(*(100 + size**power for size in (1_500, 25_000, 250_000)))
+    assert costs_of_power.bend == pytest.approx(bend, rel=0.01)

@@ -1,6 +1,8 @@
 """The load generator against servers of known conduct: does it count and clock what happens?"""
 
+import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -70,7 +72,7 @@ def serving(answer: Callable[[int], tuple[int, bool]]) -> Iterator[Server]:
 @pytest.mark.parametrize("close", [False, True])
 def test_a_connection_is_kept_where_the_server_lets_it(close: bool) -> None:
     with serving(lambda number: (200, close)) as server:
-        load = closed_loop(server.server_port, REQUESTS, clients=4, seconds=0.3)
+        load = asyncio.run(closed_loop(server.server_port, REQUESTS, clients=4, seconds=0.3))
         assert len(load.took_s) == server.requests > 8
         assert load.errors == 0
         assert server.connections == (server.requests if close else 4)
@@ -82,20 +84,20 @@ def test_each_client_waits_for_its_answer() -> None:
         return 200, False
 
     with serving(answer) as server:
-        load = closed_loop(server.server_port, REQUESTS, clients=4, seconds=0.5)
+        load = asyncio.run(closed_loop(server.server_port, REQUESTS, clients=4, seconds=0.5))
         assert 40 < load.events_per_s <= 80
         assert 50 <= load.ms(0) < 100
 
 
 def test_anything_but_a_200_is_an_error() -> None:
     with serving(lambda number: (500 if number % 2 else 200, False)) as server:
-        load = closed_loop(server.server_port, REQUESTS, clients=1, seconds=0.2)
+        load = asyncio.run(closed_loop(server.server_port, REQUESTS, clients=1, seconds=0.2))
         assert abs(load.errors - len(load.took_s)) <= 1
         assert load.errors > 1
 
 
 def test_a_service_that_is_not_there_gives_errors_and_no_exception() -> None:
-    load = open_loop(free_port(), REQUESTS, rate=20, seconds=0.2)
+    load = asyncio.run(open_loop(free_port(), REQUESTS, rate=20, seconds=0.2))
     assert (len(load.took_s), load.errors) == (0, 4)
 
 
@@ -109,7 +111,7 @@ def test_an_open_loop_goes_on_while_the_service_stands_still() -> None:
             return 200, False
 
         server.answer = answer
-        load = open_loop(server.server_port, REQUESTS, rate=50, seconds=1)
+        load = asyncio.run(open_loop(server.server_port, REQUESTS, rate=50, seconds=1))
         assert len(load.took_s) == server.requests == 50
         assert load.ms(1) > 500
         assert 200 < load.ms(0.7) < 450
@@ -119,3 +121,7 @@ def test_percentiles_are_of_what_was_acknowledged() -> None:
     load = Load(seconds=2, took_s=[number / 1000 for number in range(100, 0, -1)], errors=7)
     assert load.events_per_s == 50
     assert (load.ms(0.5), load.ms(0.99), load.ms(0.999)) == (51, 100, 100)
+
+
+def test_percentiles_of_nothing_are_infinite() -> None:
+    assert Load(seconds=1, errors=3).ms(0.5) == math.inf

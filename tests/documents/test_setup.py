@@ -138,7 +138,7 @@ def test_the_tables_of_scaling_are_computed() -> None:
             count * 20,
             count * 10,
         ]
-    for month, second, burst in rows(SCALING, "How many events is that?"):
+    for month, second, burst in rows(SCALING, "Events a second"):
         figure, _, unit = month.partition(" ")
         events = number(figure) * {"million": 10**6, "billion": 10**9}.get(unit, 1)
         mean = events / (30 * 86_400)

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -12,9 +13,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.certificates import Certificate
+
 RECORD_ID = "r" * 224
 
-#: What a behaviour answers; each but `ok` and the `…_after_store` ones stores nothing.
+#: What a behaviour answers; each but `ok` and the `…_after_store` ones stores nothing. Beside them
+#: there is `ok_chunked`, which stores and sends its answer with `Transfer-Encoding: chunked`.
 ANSWERS: dict[str, tuple[int, bytes]] = {
     "ok": (200, json.dumps({"RecordId": RECORD_ID, "Encrypted": False}).encode()),
     "no_record_id": (200, b"{}"),
@@ -66,11 +70,19 @@ class FakeFirehose:
         return [json.loads(record)["payload"].encode() for record in self.records]
 
     @contextlib.contextmanager
-    def serving(self, port: int = 0) -> Iterator["FakeFirehose"]:
-        """Serve until the block ends, on a free port unless one is given."""
+    def serving(
+        self, port: int = 0, certificate: Certificate | None = None
+    ) -> Iterator["FakeFirehose"]:
+        """Serve until the block ends, on a free port unless one is given, or by HTTPS."""
         server = _Server(("127.0.0.1", port), _Handler)
         server.fake = self
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        if certificate:
+            # the handshake is for the thread of a connection, not for the one that accepts
+            server.socket = certificate.context().wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        scheme = "https" if certificate else "http"
+        self.url = f"{scheme}://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -99,6 +111,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
+    def setup(self) -> None:
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.do_handshake()
+        super().setup()
+
     def do_POST(self) -> None:
         fake = self.server.fake
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -106,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.headers["Authorization"].startswith("AWS4-HMAC-SHA256 ")
         fake.calls += 1
         behaviour = fake.script.popleft() if fake.script else fake.behaviour
-        if behaviour == "ok" or behaviour.endswith("_after_store"):
+        if behaviour.startswith("ok") or behaviour.endswith("_after_store"):
             fake.records.append(base64.b64decode(request["Record"]["Data"]))
         time.sleep(fake.latency_s)
         if behaviour.startswith("hang"):
@@ -120,13 +137,21 @@ class _Handler(BaseHTTPRequestHandler):
             status, body = ANSWERS["ok"]
             self._answer(status, body[:100], announced=len(body))
             self.close_connection = True
+        elif behaviour == "ok_chunked":
+            status, body = ANSWERS["ok"]
+            self._answer(status, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body), chunked=True)
         else:
             self._answer(*ANSWERS[behaviour])
 
-    def _answer(self, status: int, body: bytes, announced: int | None = None) -> None:
+    def _answer(
+        self, status: int, body: bytes, announced: int | None = None, chunked: bool = False
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
-        self.send_header("Content-Length", str(announced or len(body)))
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(announced or len(body)))
         # a wait that would break the service's own budget
         self.send_header("x-amz-retry-after", "4000")
         self.end_headers()

@@ -252,7 +252,7 @@ def test_a_serving_process_imports_neither_commands_nor_tools(tmp_path: Path) ->
     code = (
         "import sys; from gunicorn.app.wsgiapp import WSGIApplication\n"
         "app = WSGIApplication(); app.chdir(); app.wsgi()\n"
-        "from webhook_app.serving.prewarm import warm; warm(app.wsgi())\n"
+        "from webhook_app.serving.prewarm import prewarm; prewarm(app.wsgi())\n"
         "names = ('webhook_app.cli', 'archive_tools', 'boto3', 'webhook_app.web')\n"
         "print([name for name in names if name in sys.modules])"
     )
