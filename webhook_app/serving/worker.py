@@ -274,7 +274,7 @@ class BufferingWorker(Worker):
             started.append((status, headers))
 
         self.nr += 1
-        if self.nr >= self.max_requests and self.alive:
+        if self.nr >= self.max_requests:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
         chunks = self.wsgi(environ, start_response)
