@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -360,6 +361,22 @@ def test_gunicorns_own_options_hold_for_every_request(tmp_path: Path) -> None:
             assert deliver(service.port, b"[%d]" % number).status == 200
     assert (tmp_path / "access").read_text().count("POST /webhook/stripe") == 5
     assert service.log.read_text().count("Autorestarting worker") >= 2
+
+
+def test_gunicorns_threads_keep_the_worker(tmp_path: Path) -> None:
+    """gunicorn itself replaces a class that is named like its sync worker by its threaded one."""
+    variables = LOCAL | {
+        "ARCHIVE_DIR": str(tmp_path / "archive"),
+        "WEB_WORKERS": "1",
+        "GUNICORN_CMD_ARGS": "--threads 4",
+    }
+    with running(variables, tmp_path / "log") as service, ExitStack() as stack:
+        for _ in range(8):
+            idle = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+            stack.enter_context(idle)
+            idle.sendall(b"POST /web")
+        assert deliver(service.port, b"[1]").status == 200
+        assert '"threads": 4' in service.log.read_text()
 
 
 def test_a_worker_can_be_told_to_end_after_so_many_requests(tmp_path: Path) -> None:

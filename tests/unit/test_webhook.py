@@ -303,6 +303,8 @@ def test_no_request_gets_anything_but_json_of_the_contract(
     response = client.open(
         "/", method=method, data=body, headers=headers, environ_overrides=environ
     )
+    # Werkzeug puts the slash in front that no server leaves out
+    path = f"/{path.removeprefix('/')}"
     # the counters are open with a local archive, and Prometheus wants no JSON
     for_prometheus = path == "/metrics" and response.status_code == 200
     assert response.content_type == "application/json" or for_prometheus
