@@ -38,7 +38,6 @@ def environment() -> dict[str, str]:
         "TF_CLI_ARGS": "-no-color",
         "CHECKPOINT_DISABLE": "1",
     }
-    _PROVIDER.mkdir(parents=True, exist_ok=True)
     if OFFLINE.exists():
         # made at its first use, which several test processes would have at once
         with _alone():
@@ -59,6 +58,7 @@ def environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
+    _PROVIDER.mkdir(parents=True, exist_ok=True)
     with (_PROVIDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -82,7 +82,8 @@ def terraform(*words: str, folder: Path = CONFIGURATION) -> str:
     Raises:
         RuntimeError: it failed; what it printed is in the message.
     """
-    if not OFFLINE.exists() and not (folder / ".terraform").exists():
+    # fmt is the command that needs no provider
+    if words[0] != "fmt" and not OFFLINE.exists() and not (folder / ".terraform").exists():
         needed("Terraform's AWS provider, from its registry", _registry_answers())
         with _alone():
             _run("init", "-backend=false", "-input=false", folder=folder)
