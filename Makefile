@@ -14,6 +14,7 @@ run: $(BIN)/.run .env ## start the service on a local archive, on this machine o
 	@BIND_HOST=127.0.0.1 exec sh -c "exec $$(sed -n 's/^web: //p' Procfile)"
 
 demo: $(BIN)/.dev ## send events through the service and query the archive [EVENTS=folder]
+	@echo "Starting the service on an archive of its own; the events and queries follow …"
 	@python -m examples $(if $(EVENTS),--events "$(EVENTS)")
 
 test: $(BIN)/.dev ## lint, types and all tests
@@ -63,23 +64,33 @@ LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --gen
 		umask 077 && sed "s/whsec_replace_me/$$secret/" .env.example > .env
 	@echo "Made .env with a signing secret for development."
 
-$(BIN)/python:
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 …')"
-	$(PYTHON) -m venv .venv
-
-$(BIN)/.run: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+# one that lacks pip is the rest of a failed or interrupted try; a new one fails whole, too
+$(BIN)/.made:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 …')"
+	@$(BIN)/pip --version >/dev/null 2>&1 || { \
+		echo "Making the environment .venv …"; rm -rf .venv; \
+		$(PYTHON) -m venv .venv >/dev/null && $(BIN)/pip --version >/dev/null; } || { rm -rf .venv; \
+		echo "$(PYTHON) -m venv failed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 
-$(BIN)/.dev: requirements/dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
-	$(INSTALL_SCRIPT)
+$(BIN)/.run: requirements.txt | $(BIN)/.made
+	@echo "Installing the service's packages into .venv, about 15 s …"
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(BIN)/.dev: requirements/dev.txt | $(BIN)/.made
+	@echo "Installing the packages of the service, its tools and its tests into .venv, about a minute …"
+	@$(INSTALL) -r requirements/dev.txt
+	@$(INSTALL_SCRIPT)
 	@touch $@ $(BIN)/.run $(BIN)/.tools
 
-$(BIN)/.tools: requirements/tools.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/tools.txt
-	$(INSTALL_SCRIPT)
+$(BIN)/.tools: requirements/tools.txt | $(BIN)/.made
+	@echo "Installing the packages of \`flask archive\` into .venv, about 30 s …"
+	@$(INSTALL) -r requirements/tools.txt
+	@$(INSTALL_SCRIPT)
 	@touch $@ $(BIN)/.run
+
+INSTALL = $(BIN)/python -m pip install --quiet --require-hashes
 
 # in place: the script runs the code of this folder
 INSTALL_SCRIPT = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-index --no-build-isolation --editable .

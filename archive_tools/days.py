@@ -100,5 +100,6 @@ def _days(
     if not (start or end or last):
         last = default
     if last:
-        return Days(today() - timedelta(days=last - 1), today())
+        newest = today()
+        return Days(newest - timedelta(days=last - 1), newest)
     return Days(start.date() if start else None, end.date() if end else None)

@@ -1,7 +1,9 @@
 """What all tests share: settings, an archive that can fail, and the trio app, client, runner."""
 
 import os
+import signal
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,10 @@ from webhook_app.storage.archive import ArchiveError
 # the linters are beside the Python that runs the tests, also where nobody has put that on PATH
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
+# a shell starts what it runs in the background with SIGINT ignored, and children inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SECRET = "whsec_first"
 OTHER_SECRET = "whsec_second"
 
@@ -33,6 +39,18 @@ class FakeArchive:
         if self.failure:
             raise ArchiveError(self.failure)
         self.records.append(record)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once for each reason how many tests were skipped."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section("skipped; REQUIRE_ALL=1 makes these failures")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.line(f"{count:4} {reason}")
 
 
 @pytest.fixture

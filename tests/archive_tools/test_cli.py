@@ -53,13 +53,17 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert f"flask archive {name}" in helped.output
 
 
-def test_the_service_loads_none_of_the_tools() -> None:
+def test_the_service_loads_none_of_the_tools(tmp_path: Path) -> None:
     code = (
         "import sys, wsgi; "
         "print([m for m in sys.modules if m.startswith(('archive_tools', 'duckdb', 'sqlglot'))])"
     )
     done = called(
-        sys.executable, "-c", code, STRIPE_WEBHOOK_SECRET="whsec_x", ARCHIVE_DIR="/tmp/none"
+        sys.executable,
+        "-c",
+        code,
+        STRIPE_WEBHOOK_SECRET="whsec_x",
+        ARCHIVE_DIR=str(tmp_path / "none"),
     )
     assert done.stdout == "[]\n", done.stderr
 

@@ -1,10 +1,11 @@
+import itertools
 from datetime import date, timedelta
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from archive_tools.days import Days, days_options, today
+from archive_tools.days import Days, days_options
 
 D = date(2026, 11, 23)
 
@@ -17,6 +18,13 @@ def days_of(*arguments: str, default: int | None = None) -> str:
 
     result = CliRunner().invoke(command, arguments)
     return result.output.strip()
+
+
+@pytest.fixture
+def midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look at the clock is on the day D, and each further one a day later."""
+    looks = itertools.count()
+    monkeypatch.setattr("archive_tools.days.today", lambda: D + timedelta(days=next(looks)))
 
 
 def test_a_range_has_both_of_its_ends() -> None:
@@ -48,15 +56,18 @@ def test_a_range_is_widened_where_it_has_an_end() -> None:
         (("--to", "2026-11-01"), "up to 2026-11-01"),
         (("--from", "2026-11-01", "--to", "2026-11-01"), "2026-11-01"),
         (("--from", "2026-11-01", "--to", "2026-11-02"), "2026-11-01 to 2026-11-02"),
-        (("--last", "1"), str(today())),
+        (("--last", "1"), "2026-11-23"),
+        (("--last", "3"), "2026-11-21 to 2026-11-23"),
     ],
 )
-def test_a_command_is_given_its_days(arguments: tuple[str, ...], words: str) -> None:
+def test_a_command_is_given_its_days(
+    arguments: tuple[str, ...], words: str, midnight: None
+) -> None:
     assert days_of(*arguments) == words
 
 
-def test_a_command_can_have_a_default() -> None:
-    assert days_of(default=30) == f"{today() - timedelta(days=29)} to {today()}"
+def test_a_command_can_have_a_default(midnight: None) -> None:
+    assert days_of(default=30) == "2026-10-25 to 2026-11-23"
     assert days_of("--from", "2026-11-01", default=30) == "2026-11-01 and later"
 
 

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from click.testing import Result
 
 from examples import month
-from tests.archive_tools.conftest import Run, store
+from tests.archive_tools.conftest import Run, stop_clock, store
 from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, Shelf, delivered, event
 from webhook_app.events.record import webhook_record
 from webhook_app.storage.local import LocalArchive
@@ -21,8 +20,11 @@ HOUR = 3600
 
 
 @pytest.fixture
-def now() -> int:
-    return int(time.time())
+def now(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Twenty minutes into a day and a month: what is an hour old is of the day before."""
+    now = int(datetime(2026, 3, 1, 0, 20, 30, tzinfo=UTC).timestamp())
+    stop_clock(monkeypatch, now)
+    return now
 
 
 @pytest.fixture
@@ -64,9 +66,8 @@ def test_where_all_is_well_a_line_says_so(
     put(archive, stripe.shelf.events[3], after_s=90)
     stripe.hold(event(99, now - 5))
     result = reconcile(run, stripe)
-    first = (datetime.now(UTC) - timedelta(days=1)).date()
     assert result.stdout == (
-        f"All 10 events of {first} to {datetime.now(UTC).date()} are in the archive; 1 in flight; "
+        "All 10 events of 2026-02-28 to 2026-03-01 are in the archive; 1 in flight; "
         "1 duplicate; delay p50 2.0 s, p99 2.0 s.\n"
     )
     assert (result.exit_code, result.stderr) == (0, "")
@@ -360,7 +361,7 @@ def test_what_an_object_hides_is_not_put_in_again(
     run: Run, stripe: FakeStripe, archive: LocalArchive, folder: Path, now: int
 ) -> None:
     put(archive, *stripe.shelf.events[:9])
-    day = folder / f"webhooks/{datetime.fromtimestamp(now, UTC):year=%Y/month=%m/day=%d}"
+    day = folder / "webhooks/year=2026/month=02/day=28"
     (day / "elsewhere.json.gz").symlink_to("/no/such/file")
     result = reconcile(run, stripe, "--repair")
     assert result.exit_code == 2
@@ -415,12 +416,12 @@ def test_what_a_script_reads(
 ) -> None:
     put(archive, *stripe.shelf.events[1:], event(66, now - HOUR), event(66, now - HOUR))
     put(archive, event(20, now - HOUR, livemode=True), event(21, now - HOUR, account="acct_1"))
-    archive.put(webhook_record(b'["no event"]', "t=1,v1=00", datetime.now(UTC)))
+    archive.put(webhook_record(b'["no event"]', "t=1,v1=00", datetime.fromtimestamp(now, UTC)))
     stripe.hold(event(90, now - 5))
     told = found(run, stripe)
-    assert now <= told.pop("at") == told.pop("last") < now + 60
+    assert told.pop("at") == told.pop("last") == now
     assert told.pop("first") % 86_400 == 0
-    assert " to " in told.pop("days")
+    assert told.pop("days") == "2026-02-28 to 2026-03-01"
     (missing,), (unknown,) = told.pop("missing"), told.pop("unknown")
     assert missing == {
         "id": stripe.shelf.id(1),
@@ -461,16 +462,16 @@ def test_days_without_an_end_are_cut(
 def test_a_repaired_record_has_the_api_s_bytes_and_says_where_it_is_from(
     run: Run, stripe: FakeStripe, folder: Path
 ) -> None:
+    began = datetime.now(UTC)
     reconcile(run, stripe, "--repair")
     records = records_of(*folder.rglob("*.gz"))
     assert {record["source"] for record in records} == {"events_api"}
     assert {record["stripe_signature"] for record in records} == {None}
     by_id = {record["id"]: record["payload"].encode() for record in records}
     assert by_id == {stripe.shelf.id(n): stripe.shelf.rendered(n) for n in range(10)}
-    today = datetime.now(UTC)
     assert {path.parent for path in folder.rglob("*.gz")} <= {
         folder / f"webhooks/{day:year=%Y/month=%m/day=%d}"
-        for day in (today, today - timedelta(minutes=1))
+        for day in (began, began + timedelta(hours=1))
     }
 
 
@@ -521,8 +522,10 @@ def test_what_it_cannot_do_is_said_without_the_key(
     assert result.stdout == ""
 
 
-def test_no_payload_is_ever_printed(run: Run, stripe: FakeStripe, archive: LocalArchive) -> None:
-    put(archive, event(66, int(time.time()) - HOUR), *stripe.shelf.events[:3])
+def test_no_payload_is_ever_printed(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, now: int
+) -> None:
+    put(archive, event(66, now - HOUR), *stripe.shelf.events[:3])
     for arguments in ((), ("--json",), ("--repair",)):
         result = reconcile(run, stripe, *arguments)
         assert result.exit_code == 1
@@ -531,10 +534,11 @@ def test_no_payload_is_ever_printed(run: Run, stripe: FakeStripe, archive: Local
 
 
 def test_a_deletion_from_a_month_of_the_service_s_own_archive_is_found_and_put_back(
-    run: Run, folder: Path
+    run: Run, folder: Path, now: int
 ) -> None:
     """The end of the shop's month, moved to now, archived by the service itself."""
-    shift = datetime.now(UTC) - timedelta(hours=1) - month.deliveries()[-1].arrives
+    newest = datetime.fromtimestamp(now, UTC) - timedelta(hours=1)
+    shift = newest - month.deliveries()[-1].arrives
     planned = [_moved(delivery, shift) for delivery in month.deliveries()[-100:]]
     shown = {}
     for delivery in planned:

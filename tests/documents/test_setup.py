@@ -71,7 +71,7 @@ def test_the_output_that_is_shown_is_the_output() -> None:
 
 def test_the_quick_start_of_terraform_and_its_undo_work(tmp_path: Path) -> None:
     """The commands of the guide, in the shell, in a copy: made, printed, taken away again."""
-    needed("the stand-in for Terraform's AWS provider", terraform.OFFLINE.exists())
+    needed(terraform.STAND_IN, terraform.OFFLINE.exists())
     shutil.copytree(PROJECT / "deploy", tmp_path / "deploy")
     lines = [line for line in commands(SETUP) if "terraform" in line and "cloudf" not in line]
     assert lines[0] == "cd deploy/terraform && terraform init && terraform apply"

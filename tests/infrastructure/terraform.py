@@ -1,5 +1,6 @@
 """The Terraform configuration in normal form, out of the plan that the real terraform makes."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -7,11 +8,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.needs import needed
+from tests.support.needs import HANGS_S, needed
 from tests.support.service import PROJECT
 
 from .normal import Document, World, statements, variables, view, without_nothing
@@ -20,6 +22,11 @@ CONFIGURATION = PROJECT / "deploy/terraform"
 
 #: Where there is no way to the provider registry, this stands in for the provider.
 OFFLINE = PROJECT.parent / "shared/tools/terraform-offline/activate"
+STAND_IN = "../shared/tools/terraform-offline, a stand-in for Terraform's AWS provider,"
+
+
+#: The provider, for this checkout and its owner alone.
+_PROVIDER = PROJECT / ".pytest_cache/terraform"
 
 
 @cache
@@ -33,15 +40,40 @@ def environment() -> dict[str, str]:
     }
     if OFFLINE.exists():
         # made at its first use, which several test processes would have at once
-        with Path(tempfile.gettempdir(), "terraform-offline.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            told = subprocess.run([OFFLINE], check=True, capture_output=True, text=True).stdout
-        variables["TF_CLI_CONFIG_FILE"] = told.strip().removeprefix("export TF_CLI_CONFIG_FILE=")
+        with _alone():
+            printed = subprocess.run(
+                [OFFLINE],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=os.environ | {"TMPDIR": str(_PROVIDER)},
+            ).stdout
+        # it keeps a certificate below the home folder
+        variables["HOME"] = str(_PROVIDER)
+        variables["TF_CLI_CONFIG_FILE"] = printed.strip().removeprefix("export TF_CLI_CONFIG_FILE=")
     else:
-        cache = Path(tempfile.gettempdir(), "terraform-plugins")
-        cache.mkdir(exist_ok=True)
-        variables["TF_PLUGIN_CACHE_DIR"] = str(cache)
+        variables["TF_PLUGIN_CACHE_DIR"] = str(_PROVIDER)
     return variables
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    _PROVIDER.mkdir(parents=True, exist_ok=True)
+    with (_PROVIDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@cache
+def _registry_answers() -> bool:
+    """Whether `terraform init` gets the provider; with the stand-in there is nothing to get."""
+    if OFFLINE.exists():
+        return True
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(CONFIGURATION / "versions.tf", scratch)
+        with _alone():
+            ended = _ended("init", "-backend=false", "-input=false", folder=Path(scratch))
+    return ended.returncode == 0
 
 
 def terraform(*words: str, folder: Path = CONFIGURATION) -> str:
@@ -50,22 +82,29 @@ def terraform(*words: str, folder: Path = CONFIGURATION) -> str:
     Raises:
         RuntimeError: it failed; what it printed is in the message.
     """
-    if not OFFLINE.exists() and not (folder / ".terraform").exists():
-        _run("init", "-backend=false", "-input=false", folder=folder)
+    # fmt is the command that needs no provider
+    if words[0] != "fmt" and not OFFLINE.exists() and not (folder / ".terraform").exists():
+        needed("Terraform's AWS provider, from its registry", _registry_answers())
+        with _alone():
+            _run("init", "-backend=false", "-input=false", folder=folder)
     return _run(*words, folder=folder)
 
 
 def _run(*words: str, folder: Path) -> str:
-    ended = subprocess.run(
-        ["terraform", f"-chdir={folder}", *words],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env=environment(),
-    )
+    ended = _ended(*words, folder=folder)
     if ended.returncode:
         raise RuntimeError(f"terraform {words[0]}:\n{ended.stdout}{ended.stderr}")
     return ended.stdout
+
+
+def _ended(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["terraform", f"-chdir={folder}", *words],
+        capture_output=True,
+        text=True,
+        timeout=HANGS_S,
+        env=environment(),
+    )
 
 
 def text(folder: Path = CONFIGURATION) -> str:
@@ -89,7 +128,7 @@ def planned(folder: Path = CONFIGURATION, **values: Any) -> Document:
 
     The real provider asks AWS for the account while it plans.
     """
-    needed("the stand-in for Terraform's AWS provider", OFFLINE.exists())
+    needed(STAND_IN, OFFLINE.exists())
     with tempfile.TemporaryDirectory() as scratch:
         plan = f"{scratch}/plan"
         options = [f"-var={name}={value}" for name, value in values.items()]

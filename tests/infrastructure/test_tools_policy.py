@@ -115,16 +115,18 @@ def guard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Guard]:
         cached.cache_clear()
 
 
+#: An hour before the tests began.
+CREATED = int(time.time()) - 3600
+
+
 def body(event_id: str) -> bytes:
-    created = int(time.time()) - 3600
-    event = {"id": event_id, "object": "event", "type": "charge.succeeded", "created": created}
+    event = {"id": event_id, "object": "event", "type": "charge.succeeded", "created": CREATED}
     return json.dumps({**event, "livemode": True, "pending_webhooks": 0}).encode()
 
 
 def events() -> Iterator[stripe.Event]:
     for event_id in ("evt_there", "evt_missing"):
-        created = json.loads(body(event_id))["created"]
-        yield stripe.Event(event_id, "charge.succeeded", created, body(event_id))
+        yield stripe.Event(event_id, "charge.succeeded", CREATED, body(event_id))
 
 
 def fill(folder: Path) -> None:
