@@ -22,12 +22,13 @@ test: $(BIN)/.dev ## lint, types and all tests
 	ruff format --check .
 	bandit --quiet --recursive webhook_app wsgi.py gunicorn.conf.py
 	mypy
+	lint-imports --no-cache
 	pytest -n 4 --dist loadfile
 
 faults: $(BIN)/.dev ## every fault of the archive and of processes against the service [SECONDS=5]
 	python -m tests.bench.faults $(if $(SECONDS),--seconds $(SECONDS) --outage-seconds $(SECONDS))
 
-strangers: $(BIN)/.dev ## slow, silent and unsigned clients by the hundred against the service [SECONDS=60]
+strangers: $(BIN)/.dev ## slow and hostile clients by the hundred against the service [SECONDS=30]
 	python -m tests.bench.strangers $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: $(BIN)/.dev ## CPU, latency, throughput and memory of the service, in tables and pictures [SECONDS=3]
