@@ -1,8 +1,10 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from webhook_app.storage import firehose
+from webhook_app.storage.direct import DirectClient
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +23,18 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for client in (firehose.firehose_client, firehose.s3_client, firehose._session):
         client.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def direct_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DirectClient]]:
+    """The clients of direct requests that a test's archives make; a service never closes them."""
+    made: list[DirectClient] = []
+
+    def make(*given: Any, **named: Any) -> DirectClient:
+        made.append(DirectClient(*given, **named))
+        return made[-1]
+
+    monkeypatch.setattr(firehose, "DirectClient", make)
+    yield made
+    for client in made:
+        client.close()

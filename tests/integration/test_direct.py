@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from tests.fakes.firehose import RECORD_ID, FakeFirehose
 from webhook_app.events.record import webhook_record
 from webhook_app.settings import Settings
+from webhook_app.storage import firehose
 from webhook_app.storage.archive import ArchiveError
 from webhook_app.storage.credentials import CachedCredentials
 from webhook_app.storage.direct import (
@@ -32,7 +33,6 @@ from webhook_app.storage.direct import (
     NotConfirmedError,
     RejectedError,
     StaleConnectionError,
-    _Signer,
 )
 from webhook_app.storage.firehose import DIRECT_PAUSE_S, MAX_DIRECT_FAILURES, FirehoseArchive
 
@@ -99,44 +99,37 @@ def direct(url: str, **changes: Any) -> DirectClient:
     return DirectClient(**arguments | changes)
 
 
+SIGNING = {path: direct(f"https://firehose.example{path}") for path in ("/", "/firehose")}
+
+
 @given(
-    body=st.binary(max_size=300),
+    data=st.binary(max_size=300),
     secret=st.text("abcdefABCDEF0123456789/+", min_size=1, max_size=40),
     token=st.one_of(st.none(), st.text("abcdefABCDEF0123456789/+=", min_size=1, max_size=60)),
     moment=st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)),
     path=st.sampled_from(["/", "/firehose"]),
 )
 def test_it_signs_as_botocore_does(
-    body: bytes, secret: str, token: str | None, moment: datetime, path: str
+    data: bytes, secret: str, token: str | None, moment: datetime, path: str
 ) -> None:
+    """One client signs all examples: no key of a day or of a secret is used for another."""
     credentials = Credentials("AKID", secret, token)
     stamp = moment.strftime("%Y%m%dT%H%M%SZ")
-    request = AWSRequest(
+    with patch("time.strftime", lambda *_: stamp):
+        request = SIGNING[path].signed_request(data, credentials.get_frozen_credentials())
+    head, _, body = request.partition(b"\r\n\r\n")
+    signed = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    theirs = AWSRequest(
         "POST",
-        f"https://firehose.eu-west-1.amazonaws.com{path}",
+        f"https://firehose.example{path}",
         data=body,
-        headers={
-            "Content-Type": "application/x-amz-json-1.1",
-            "X-Amz-Target": "Firehose_20150804.PutRecord",
-        },
+        headers={name: signed[name] for name in ("Content-Type", "X-Amz-Target")},
     )
     with patch.object(botocore.auth, "get_current_datetime", lambda: moment):
-        SigV4Auth(credentials, "firehose", "eu-west-1").add_auth(request)
-    with patch("time.strftime", lambda *_: stamp):
-        signer = _Signer("firehose.eu-west-1.amazonaws.com", path, "eu-west-1")
-        lines = signer.headers(body, credentials.get_frozen_credentials())
-    signed = dict(line.split(": ", 1) for line in lines.splitlines())
+        SigV4Auth(credentials, "firehose", "eu-west-1").add_auth(theirs)
     for name in ("X-Amz-Date", "Authorization"):
-        assert signed[name] == request.headers[name]
-    assert signed.get("X-Amz-Security-Token") == request.headers.get("X-Amz-Security-Token")
-
-
-def test_one_key_is_used_for_a_day_and_another_for_another_secret() -> None:
-    signer = _Signer("h", "/", "r")
-    first = signer._signing_key("20261123", "a")
-    assert signer._signing_key("20261123", "a") is first
-    assert signer._signing_key("20261124", "a") != first
-    assert signer._signing_key("20261123", "b") != first
+        assert signed[name] == theirs.headers[name]
+    assert signed.get("X-Amz-Security-Token") == theirs.headers.get("X-Amz-Security-Token")
 
 
 def test_the_connection_is_kept() -> None:
@@ -237,8 +230,6 @@ def test_what_was_signed_is_not_told_when_the_signature_is_wrong(
     told = "PutRecord: InvalidSignatureException: The signature does not match.$"
     with pytest.raises(ArchiveError, match=told):
         archive.put(RECORD)
-    if archive._direct:
-        archive._direct.close()
     server.close()
 
 
@@ -246,19 +237,17 @@ def test_what_was_signed_is_not_told_when_the_signature_is_wrong(
 def test_boto3_has_the_last_word_on_a_rejection_and_is_asked_at_once(
     firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    with FakeFirehose().serving() as firehose:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
+    with FakeFirehose().serving() as fake:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", fake.url)
         archive = FirehoseArchive(firehose_settings)
-        firehose.behaviour = code
+        fake.behaviour = code
         with (
             patch("webhook_app.storage.firehose._pause") as pause,
             pytest.raises(ArchiveError, match=f"PutRecord: {code}: Told so by the test."),
         ):
             archive.put(RECORD)
         assert not pause.called
-        assert firehose.calls == 2
-        assert archive._direct
-        archive._direct.close()
+        assert fake.calls == 2
 
 
 def test_an_answer_cut_short_is_no_sign_of_a_stale_connection() -> None:
@@ -393,6 +382,7 @@ def test_over_tls_the_connection_is_kept(over_tls: str, certificate: Path) -> No
 def test_boto3_goes_all_of_it_where_a_direct_request_cannot_be_sent(
     firehose_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
+    direct_clients: list[DirectClient],
     changes: dict[str, Any],
     proxy: str,
     directly: bool,
@@ -400,10 +390,11 @@ def test_boto3_goes_all_of_it_where_a_direct_request_cannot_be_sent(
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
     settings = replace(firehose_settings, **changes)
-    archive = FirehoseArchive(settings)
-    assert bool(archive._direct) is directly
+    FirehoseArchive(settings)
+    assert bool(direct_clients) is directly
     # attempts in all, over both ways
-    retries: dict[str, Any] = archive._firehose.meta.config.retries  # type: ignore[attr-defined]
+    client = firehose.firehose_client(settings)
+    retries: dict[str, Any] = client.meta.config.retries  # type: ignore[attr-defined]
     assert retries["total_max_attempts"] + directly == settings.attempts
 
 
@@ -420,19 +411,19 @@ def failing_direct_requests(
 
     monkeypatch.setattr(DirectClient, "put_record", fail)
     monkeypatch.setattr("webhook_app.storage.firehose._pause", lambda: None)
-    with FakeFirehose().serving() as firehose:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
-        yield FirehoseArchive(firehose_settings), firehose, tried
+    with FakeFirehose().serving() as fake:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", fake.url)
+        yield FirehoseArchive(firehose_settings), fake, tried
 
 
 def test_a_hundred_deliveries_are_stored_where_every_direct_request_fails(
     failing_direct_requests: tuple[FirehoseArchive, FakeFirehose, list[bytes]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    archive, firehose, tried = failing_direct_requests
+    archive, fake, tried = failing_direct_requests
     for _ in range(100):
         archive.put(RECORD)
-    assert len(firehose.records) == 100
+    assert len(fake.records) == 100
     # then they pause, and the operator is told once
     assert len(tried) == MAX_DIRECT_FAILURES
     assert caplog.messages == ["Direct PutRecord fails, boto3 works"]
@@ -457,19 +448,17 @@ def test_an_outage_pauses_nothing(
     firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhook_app.storage.firehose._pause", lambda: None)
-    with FakeFirehose().serving() as firehose:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
+    with FakeFirehose().serving() as fake:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", fake.url)
         archive = FirehoseArchive(firehose_settings)
-        firehose.behaviour = "reset"
+        fake.behaviour = "reset"
         for _ in range(20):
             with pytest.raises(ArchiveError):
                 archive.put(RECORD)
-        assert firehose.calls == 40
-        firehose.behaviour = "ok"
+        assert fake.calls == 40
+        fake.behaviour = "ok"
         archive.put(RECORD)
-        assert firehose.calls == 41
-        assert archive._direct
-        archive._direct.close()
+        assert fake.calls == 41
 
 
 def test_a_ca_of_requests_variable_is_trusted_as_botocore_trusts_it(
@@ -486,22 +475,27 @@ def test_a_ca_of_requests_variable_is_trusted_as_botocore_trusts_it(
     for _ in range(10):
         archive.put(RECORD)
     assert retries == []
-    assert archive._direct
-    archive._direct.close()
 
 
 @pytest.mark.parametrize(("no_proxy", "directly"), [("*", True), ("other.example", False)])
 def test_no_proxy_is_honoured_as_botocore_honours_it(
-    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, no_proxy: str, directly: bool
+    firehose_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    direct_clients: list[DirectClient],
+    no_proxy: str,
+    directly: bool,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
     monkeypatch.setenv("NO_PROXY", no_proxy)
-    archive = FirehoseArchive(firehose_settings)
-    assert bool(archive._direct) is directly
+    FirehoseArchive(firehose_settings)
+    assert bool(direct_clients) is directly
 
 
 def test_no_proxy_alone_changes_nothing(
-    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
+    firehose_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    direct_clients: list[DirectClient],
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
-    assert FirehoseArchive(firehose_settings)._direct
+    FirehoseArchive(firehose_settings)
+    assert direct_clients

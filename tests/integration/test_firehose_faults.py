@@ -37,12 +37,9 @@ def firehose_settings(firehose_settings: Settings, request: pytest.FixtureReques
 @pytest.fixture
 def archive(
     firehose_settings: Settings, firehose: FakeFirehose, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[FirehoseArchive]:
+) -> FirehoseArchive:
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
-    archive = FirehoseArchive(replace(firehose_settings, read_timeout_s=0.3))
-    yield archive
-    if archive._direct:
-        archive._direct.close()
+    return FirehoseArchive(replace(firehose_settings, read_timeout_s=0.3))
 
 
 def test_what_is_stored_is_the_line_of_the_record(
@@ -95,8 +92,6 @@ def test_retries_are_counted(
     firehose.script.extend([behaviour, behaviour])
     archive.put(RECORD)
     assert sum(counted) == 2
-    if archive._direct:
-        archive._direct.close()
 
 
 def test_a_lost_answer_is_a_duplicate_and_no_loss(

@@ -15,6 +15,7 @@ from webhook_app import create_app
 from webhook_app.events.record import Record, webhook_record
 from webhook_app.events.signature import sign
 from webhook_app.settings import Settings
+from webhook_app.storage import firehose
 from webhook_app.storage.archive import ArchiveError
 from webhook_app.storage.firehose import FirehoseArchive
 
@@ -124,6 +125,6 @@ def test_an_oversize_write_without_an_etag_is_no_success(
     def put_object(**_: Any) -> dict[str, str]:
         return {}
 
-    monkeypatch.setattr(archive._s3, "put_object", put_object)
+    monkeypatch.setattr(firehose.s3_client(settings), "put_object", put_object)
     with pytest.raises(ArchiveError, match="no ETag"):
         archive.put(record_of(MAX_RECORD_BYTES + 1))

@@ -65,7 +65,7 @@ def test_what_cannot_be_sent_is_told(runner: FlaskCliRunner) -> None:
     ],
 )
 def test_the_command_is_found_among_flasks_options(words: list[str], name: str | None) -> None:
-    assert commands._command_name(words) == name
+    assert commands.command_name(words) == name
 
 
 def test_the_tools_belong_to_the_service_too(runner: FlaskCliRunner) -> None:

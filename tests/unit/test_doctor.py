@@ -93,7 +93,7 @@ def test_secrets_are_counted_and_not_shown(settings: Settings) -> None:
 
 def test_the_time_budget_names_its_numbers(settings: Settings, firehose_settings: Settings) -> None:
     assert found(settings, "time budget").found.endswith("gunicorn ends a worker after 30 s")
-    told = doctor._time_budget(firehose_settings)
+    told = doctor.time_budget(firehose_settings)
     assert told.mark is Mark.OK
     assert "9.0 s at worst, of 10 s; gunicorn ends a worker after 30 s" in told.found
 
@@ -116,7 +116,7 @@ def test_gunicorns_time_out_must_be_above_the_budget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GUNICORN_CMD_ARGS", arguments)
-    told = doctor._time_budget(firehose_settings)
+    told = doctor.time_budget(firehose_settings)
     assert told.mark is mark
     assert words in told.found
 

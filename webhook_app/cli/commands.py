@@ -110,12 +110,12 @@ def commands_app() -> Flask | None:
     refuses there would be none: the doctor has to come up all the same, and the archive's tools
     also where there is no service.
     """
-    if _command_name(sys.argv[1:]) not in (doctor.name, archive.name):
+    if command_name(sys.argv[1:]) not in (doctor.name, archive.name):
         return None
     return Flask(__name__, static_folder=None)
 
 
-def _command_name(words: list[str]) -> str | None:
+def command_name(words: list[str]) -> str | None:
     """Return the first word that is neither an option of `flask` nor its value."""
     remaining = iter(words)
     for word in remaining:

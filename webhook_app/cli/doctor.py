@@ -39,7 +39,7 @@ def examine_service(settings: Settings) -> Iterator[CheckResult]:
     archive = f"{settings.archive_name} (from {settings.archive_origin})"
     yield ok("configuration", f"complete; the archive is {archive}")
     yield _secrets(settings)
-    yield _guarded("time budget", lambda: _time_budget(settings))
+    yield _guarded("time budget", lambda: time_budget(settings))
     if settings.archive_dir is None:
         yield from doctor_aws.examine(settings)
         return
@@ -74,7 +74,8 @@ def _secrets(settings: Settings) -> CheckResult:
     return ok("secrets", f"{found}, of the form whsec_…")
 
 
-def _time_budget(settings: Settings) -> CheckResult:
+def time_budget(settings: Settings) -> CheckResult:
+    """Return whether gunicorn lets a worker wait for as long as the archive may take."""
     timeout_s = _gunicorn_timeout_s()
     if timeout_s is None:
         return unknown(
