@@ -107,7 +107,7 @@ def refusal(code: str, status: int = 400) -> ClientError:
 def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    caches = (firehose.firehose_client, firehose.s3_client, firehose._session)
+    caches = (firehose.firehose_client, firehose.s3_client, firehose.aws_session)
     for cache in caches:
         cache.cache_clear()
     with mock_aws():

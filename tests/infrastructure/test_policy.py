@@ -33,12 +33,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict[str,
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    for cached in (firehose.firehose_client, firehose.s3_client, firehose._session):
+    for cached in (firehose.firehose_client, firehose.s3_client, firehose.aws_session):
         cached.cache_clear()
     with mock_aws():
         monkeypatch.setattr(BaseClient, "_make_api_call", recording)
         yield made
-    for cached in (firehose.firehose_client, firehose.s3_client, firehose._session):
+    for cached in (firehose.firehose_client, firehose.s3_client, firehose.aws_session):
         cached.cache_clear()
 
 

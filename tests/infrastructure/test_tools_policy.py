@@ -96,7 +96,7 @@ def guard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Guard]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    caches = (places.s3_client, firehose.firehose_client, firehose.s3_client, firehose._session)
+    caches = (places.s3_client, firehose.firehose_client, firehose.s3_client, firehose.aws_session)
     for cached in caches:
         cached.cache_clear()
     found = Guard()

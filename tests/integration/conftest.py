@@ -18,10 +18,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name.lower(), raising=False)
     for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    for client in (firehose.firehose_client, firehose.s3_client, firehose._session):
+    for client in (firehose.firehose_client, firehose.s3_client, firehose.aws_session):
         client.cache_clear()
     yield
-    for client in (firehose.firehose_client, firehose.s3_client, firehose._session):
+    for client in (firehose.firehose_client, firehose.s3_client, firehose.aws_session):
         client.cache_clear()
 
 

@@ -178,7 +178,8 @@ def _describe(error: Exception) -> str:
 
 
 @cache
-def _session() -> boto3.Session:
+def aws_session() -> boto3.Session:
+    """Return the process's one session."""
     return boto3.Session()
 
 
@@ -210,7 +211,7 @@ def _client(service: str, operation: str, settings: Settings, attempts: int) -> 
         disable_request_compression=True,
         user_agent=_USER_AGENT,
     )
-    session: Any = _session()  # its types want a literal name
+    session: Any = aws_session()  # its types want a literal name
     client = session.client(service, region_name=settings.aws_region, config=config)
     client.meta.events.register_first(f"needs-retry.{service}.{operation}", _ignore_retry_after)
     return client
@@ -235,7 +236,7 @@ def _has_direct_try(settings: Settings, client: "FirehoseClient") -> bool:
 def _direct_client(settings: Settings, client: "FirehoseClient") -> DirectClient | None:
     """Return the client of the first try; None where boto3 has all of them."""
     # looked up at boot, so that no delivery waits for it and the operator learns of it
-    credentials = _session().get_credentials()
+    credentials = aws_session().get_credentials()
     if credentials is None:
         log.error("No AWS credentials found: give the service a role, or AWS_ACCESS_KEY_ID")
     if credentials is None or not _has_direct_try(settings, client):
