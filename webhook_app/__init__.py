@@ -24,14 +24,13 @@ def create_app(settings: "Settings | None" = None, archive: "Archive | None" = N
     Raises:
         SettingsError: the environment is not fit to start with.
     """
-    from flask import Flask
-
     from .monitoring.counters import Counters
     from .settings import Settings
     from .web import health, responses, webhook
+    from .web.application import Application
 
     settings = settings or Settings.from_environ()
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     # OPTIONS is a wrong method like any other and a doubled slash a wrong path: left to Flask,
     # the one gets an empty page and the other a redirect
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False

@@ -61,9 +61,10 @@ def receive() -> Response:
         fields |= {"outcome": "failed", "cause": type(unexpected).__name__}
         message, response = "Failed to persist webhook", error(500, "Storage unavailable")
 
-    request_id = request.headers.get("X-Request-ID", "")
+    headers = request.headers
+    request_id = headers.get("X-Request-ID", "")
     fields["request_id"] = request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex
-    if trace := _TRACEPARENT.fullmatch(request.headers.get("traceparent", "")):
+    if trace := _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
         fields["trace_id"] = trace[1]
     fields["total_ms"] = _ms_since(started)
     log.log(_LEVELS[str(fields["outcome"])], message, exc_info=failure, extra={"fields": fields})
