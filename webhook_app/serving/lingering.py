@@ -24,6 +24,9 @@ class LingeringClients:
         # in the order of their deadlines
         self._clients: dict[int, tuple[socket.socket, float]] = {}
 
+    def __len__(self) -> int:
+        return len(self._clients)
+
     def __contains__(self, number: int) -> bool:
         return number in self._clients
 

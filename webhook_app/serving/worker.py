@@ -69,7 +69,8 @@ class BufferingWorker(Worker):
             self._beat()
             for number, _ in self._poller.poll(self._seconds_to_wait()):
                 self._on_readable(number)
-            self._close_late()
+            if self._arriving or self._lingering:
+                self._close_late()
             if os.getppid() != self.ppid:
                 self.log.info("Parent changed, shutting down: %s", self)
                 return
@@ -148,6 +149,8 @@ class BufferingWorker(Worker):
             self._finish_answered()
 
     def _seconds_to_wait(self) -> float:
+        if not self._arriving and not self._lingering:
+            return 1.0
         deadlines = [each.deadline for each in itertools.islice(self._arriving.values(), 1)]
         deadlines += self._lingering.deadlines()
         return max(0.0, min([1.0, *(deadline - time.monotonic() for deadline in deadlines)]))
