@@ -37,7 +37,7 @@ timeout = 30
 # what is in flight finishes, and all is over before Heroku and Render kill, 30 s after SIGTERM
 graceful_timeout = 20
 
-# a way in that nobody asked for
+# nothing here uses it
 control_socket_disable = True
 # heartbeats go to memory: a disk that hangs would have every worker ended
 # gunicorn makes its files there safely, and unlinks them at once
@@ -56,7 +56,7 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Before the first fork: warm up, and keep the garbage collector off what all workers share.
+    """Before the first fork: prewarm, and keep the garbage collector off what all workers share.
 
     Its first full run, after some thousand deliveries, would write into every object's header and
     so give each worker a copy of its own: 18 MB, measured.

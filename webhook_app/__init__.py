@@ -42,7 +42,7 @@ def create_app(settings: "Settings | None" = None, archive: "Archive | None" = N
     app.register_blueprint(health.bp)
     app.register_blueprint(webhook.bp)
     if counters:
-        # where nobody can ask, Prometheus's client is not even loaded
+        # Prometheus's client is loaded only where its endpoint is served
         from .web import metrics
 
         app.register_blueprint(metrics.bp)

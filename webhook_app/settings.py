@@ -11,7 +11,7 @@ from pathlib import Path
 from .environ import ARCHIVES, EnvironReader
 
 #: The archive has answered or failed by then, at worst. Stripe does not publish how long it waits
-#: for an answer; nobody has been seen to give up sooner.
+#: for an answer; no client has been seen to give up sooner.
 BUDGET_LIMIT_S = 10.0
 
 # what `.env.example` and the guides have in place of a secret: anyone can read it
@@ -210,7 +210,7 @@ class SettingsReader(EnvironReader):
         return self.origin(named[0])
 
     def check_aws(self, settings: Settings) -> None:
-        """Check what a service with a stream needs beside its name."""
+        """Check what a service with a stream needs besides the name."""
         if not settings.aws_region:
             self.problem("AWS_REGION", "is not set", "name the stream's region, as in us-east-1")
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

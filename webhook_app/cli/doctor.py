@@ -47,7 +47,7 @@ def examine_service(settings: Settings) -> Iterator[CheckResult]:
     yield _guarded("folder", lambda: _folder(folder))
     yield _guarded("disk", lambda: _disk(folder))
     now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    yield ok("clock", f"{now} UTC here, compared with nothing: a local archive asks nobody")
+    yield ok("clock", f"{now} UTC here, compared with nothing: a local archive asks no server")
 
 
 def summary(results: Iterable[CheckResult]) -> tuple[str, int]:

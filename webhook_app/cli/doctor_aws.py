@@ -80,7 +80,7 @@ class Answer:
 
     @property
     def date(self) -> str:
-        """The Date header, empty where nobody answered."""
+        """The Date header, empty without an answer."""
         response = self.error.response if isinstance(self.error, ClientError) else self.result
         headers = (response or {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return str(headers.get("date", ""))

@@ -19,7 +19,7 @@ def deliver(body: bytes, signature: str, url: str, timeout_s: float = 30) -> Del
     """Post a signed body as Stripe does and return what came back.
 
     Raises:
-        OSError: nobody answered there.
+        OSError: there was no answer.
         http.client.HTTPException: what answered does not speak HTTP.
         ValueError: `url` is not an http or https address.
     """

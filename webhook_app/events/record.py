@@ -61,7 +61,7 @@ def webhook_record(body: bytes, signature: str, received_at: datetime) -> Record
 
 
 def events_api_record(body: bytes, received_at: datetime) -> Record:
-    """Return the record of an event as Stripe's Events API gave it: nobody signed that.
+    """Return the record of an event as Stripe's Events API gave it, which has no signature.
 
     `body` is UTF-8, and not equal to the bytes of the webhook: the API renders events anew.
     """

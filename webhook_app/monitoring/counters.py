@@ -124,8 +124,8 @@ class Counters:
     def __init__(self) -> None:
         """Begin at zero. A process that is forked from here shares the rows."""
         self.since = datetime.now(UTC)
-        # without a name: no file to make room for, to protect and to clean up, also after a
-        # kill -9 of all; rows that nobody used take no memory
+        # anonymous: there is no file to protect or to clean up, also after a kill -9 of all;
+        # unused rows take no memory
         memory = mmap.mmap(-1, ctypes.sizeof(_Row) * _ROWS)
         self._rows = (_Row * _ROWS).from_buffer(memory)
         self._lock = threading.Lock()

@@ -1,6 +1,6 @@
 """The form of the log: one line an event, JSON for machines or text for a terminal.
 
-A message is a fixed phrase, and what varies goes beside it: `extra={"fields": {...}}`. No payload,
+A message is a fixed phrase; what varies goes into fields: `extra={"fields": {...}}`. No payload,
 secret or signature is ever handed to a logger; and of an exception only its type and where it was
 raised are written, because its message may quote any of them.
 """

@@ -89,7 +89,7 @@ def _inherits_sockets(config: Any) -> bool:
 
 
 def _address_problem(address: Any) -> str:
-    """Return why nobody can listen on an address, with the fix; empty if it is free."""
+    """Return why an address cannot be listened on, with the fix; empty if it is free."""
     if not isinstance(address, tuple):
         return ""
     host, port = address
