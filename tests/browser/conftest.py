@@ -26,7 +26,8 @@ def report(tmp_path_factory: pytest.TempPathFactory, deliveries: list[month.Deli
     return month_report(folder, deliveries)
 
 
-@pytest.fixture(scope="session")
+# of a module: while it runs, Playwright's event loop keeps asyncio.run from every other test
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     needed("chromium", CHROMIUM.exists())
     with browser() as running:
