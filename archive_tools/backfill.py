@@ -18,7 +18,6 @@ from .cli import archive_option, json_option
 from .days import Days, days_options
 from .output import as_json as json_text
 from .output import count_text, note, progress
-from .places import Place
 from .reconciling.arrivals import Arrivals, arrivals
 from .reconciling.backfill_state import State, Task, interrupted
 from .reconciling.batch import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Writer, open_writer
@@ -29,6 +28,7 @@ from .reconciling.pace import Pace
 from .reconciling.span import KEPT_S, Span, span, span_options
 from .reconciling.stripe_api import PAGE_EVENTS, StripeApi
 from .settings import ToolSettings
+from .storage import Storage
 
 _STATE = Path("stripe-backfill.json")
 
@@ -54,7 +54,7 @@ _MOST_PAGES = 20
 @anyway_option
 @json_option
 def command(
-    place: Place,
+    storage: Storage,
     settings: ToolSettings,
     days: Days,
     types: tuple[str, ...],
@@ -80,14 +80,16 @@ def command(
     """  # noqa: D301 - click wants the character itself
     api = StripeApi(settings, Pace(rate))
     now = int(time.time())
-    task = Task(place.name, str(days), api.livemode, types)
+    task = Task(storage.name, str(days), api.livemode, types)
     state = None if dry_run else interrupted(state_file, task, now - KEPT_S)
     of_time = span(days, state.now if state else now)
     if state is None:
         state = State(state_file, task, now, windows(of_time.first, of_time.last))
-    journal = journal_of(place, on_the_way)
-    target = _Nowhere() if dry_run else _Archive(open_writer(place, settings, journal.note), state)
-    archived = arrivals(place, of_time.first, of_time.last)
+    journal = journal_of(storage, on_the_way)
+    target = (
+        _Nowhere() if dry_run else _Archive(open_writer(storage, settings, journal.note), state)
+    )
+    archived = arrivals(storage, of_time.first, of_time.last)
     for text in _notes(of_time, archived):
         note(text)
     if not (dry_run or anyway):
@@ -220,8 +222,8 @@ def _notes(of_time: Span, archived: Arrivals) -> Iterator[str]:
     if of_time.note:
         yield of_time.note
     if archived.faults:
-        places = count_text(len(archived.faults), "place")
+        count = count_text(len(archived.faults), "place")
         yield (
-            f"{places} of the archive cannot be read, and what is there may be archived again: "
+            f"{count} of the archive cannot be read, and what is there may be archived again: "
             "`flask archive verify` names them"
         )

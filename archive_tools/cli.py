@@ -15,8 +15,8 @@ import click
 from webhook_app.environ import SettingsError
 
 from .errors import ToolError
-from .places import open_place
 from .settings import ToolSettings
+from .storage import open_storage
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -56,8 +56,8 @@ class Commands(click.Group):
             raise
         except Exception as error:
             # the places alone: what an unforeseen error says can quote a payload
-            places = "".join(traceback.format_tb(error.__traceback__))
-            raise ToolError(f"{type(error).__name__}, a fault of this tool:\n{places}") from error
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            raise ToolError(f"{type(error).__name__}, a fault of this tool:\n{frames}") from error
         finally:
             signal.signal(signal.SIGTERM, previous)
 
@@ -82,12 +82,12 @@ def archive() -> None:
 
 
 def archive_option(command: _F) -> _F:
-    """Give a command `--archive`, and pass it `place: Place` and `settings: ToolSettings`."""
+    """Give a command `--archive`, and pass it `place: Storage` and `settings: ToolSettings`."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, archive: str | None, **rest: Any) -> Any:
         settings = ToolSettings.from_environ()
-        return command(*args, place=open_place(archive, settings), settings=settings, **rest)
+        return command(*args, storage=open_storage(archive, settings), settings=settings, **rest)
 
     return click.option(
         "--archive",

@@ -14,11 +14,11 @@ from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
 from .output import bytes_text, count_text, note
-from .places import Place
 from .query import tell_faults
 from .querying.fields import TYPES, field
 from .reading import Fault
 from .settings import ToolSettings
+from .storage import Storage
 
 if TYPE_CHECKING:
     from .querying.partitions import Written
@@ -63,7 +63,7 @@ def command(
     where: str,
     days: Days,
     as_json: bool,
-    place: Place,
+    storage: Storage,
     settings: ToolSettings,
 ) -> None:
     """Write days of the archive to a folder of Parquet or NDJSON files, partitioned as it is.
@@ -88,7 +88,9 @@ def command(
 
     columns = [field(text) for text in fields]
     with _new_folder(target) as folder:
-        written, faults = exported(place, Sheet(table, where, form, columns, payload), days, folder)
+        written, faults = exported(
+            storage, Sheet(table, where, form, columns, payload), days, folder
+        )
     _tell(written, faults, target, as_json)
 
 

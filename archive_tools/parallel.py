@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from .errors import ToolError
-from .places import StoredObject
+from .storage import StoredObject
 
 T = TypeVar("T")
 R = TypeVar("R")

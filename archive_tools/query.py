@@ -12,13 +12,13 @@ from .cli import archive_option, json_option
 from .errors import ToolError
 from .output import as_json as json_text
 from .output import cell, count_text, note, progress, table
-from .places import Place
 from .querying import athena_engine, results
 from .querying.engine import Engine, Result, open_engine, suited
 from .querying.explanation import as_text, facts
 from .querying.saved_queries import filled, questions, sql_of
 from .reading import Fault
 from .settings import ToolSettings
+from .storage import Storage
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -80,7 +80,7 @@ def command(
     today: datetime | None,
     workgroup: str,
     database: str,
-    place: Place,
+    storage: Storage,
     settings: ToolSettings,
 ) -> None:
     """Run a query of Athena's dialect, on a folder or a bucket.
@@ -105,15 +105,15 @@ def command(
     if output:
         results.refuse_unwritable(output)
     sql = filled(sql_of(query), dict(map(_assignment, assignments)))
-    kind = kind or suited(place)
+    kind = kind or suited(storage)
     if kind == "athena" and today:
         raise ToolError("Athena's current_date is today", "leave --today out, or --engine duckdb")
     if explain:
-        _explain(place, sql, kind, today, form)
+        _explain(storage, sql, kind, today, form)
         return
     began = time.monotonic()
     with (
-        _open(place, settings, kind, today, (workgroup, database)) as engine,
+        _open(storage, settings, kind, today, (workgroup, database)) as engine,
         progress("Querying", 100) as bar,
     ):
         result = engine.run(sql, bar.update)
@@ -141,25 +141,25 @@ def _assignment(text: str) -> tuple[str, str]:
 
 @contextmanager
 def _open(
-    place: Place,
+    storage: Storage,
     settings: ToolSettings,
     kind: str,
     today: datetime | None,
     athena: tuple[str, str],
 ) -> Iterator[Engine]:
     if kind == "athena":
-        with athena_engine.open_athena(place, settings, *athena) as engine:
+        with athena_engine.open_athena(storage, settings, *athena) as engine:
             yield engine
         return
-    with open_engine(place, settings, kind, today.date() if today else None) as local:
+    with open_engine(storage, settings, kind, today.date() if today else None) as local:
         yield local
 
 
-def _explain(place: Place, sql: str, kind: str, today: datetime | None, form: str) -> None:
+def _explain(storage: Storage, sql: str, kind: str, today: datetime | None, form: str) -> None:
     from .querying.duckdb_engine import open_duckdb
 
-    with open_duckdb(place, today.date() if today else None) as engine:
-        known = facts(engine.plan(sql), place, kind, sql)
+    with open_duckdb(storage, today.date() if today else None) as engine:
+        known = facts(engine.plan(sql), storage, kind, sql)
     click.echo(json_text(known) if form == "json" else as_text(known))
 
 

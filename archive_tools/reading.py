@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from .places import Place
+from .storage import Storage
 
 #: No record is longer: MAX_BODY_BYTES is 64 MiB at most, and JSON writes a byte as 6 at worst.
 MAX_LINE_BYTES = 500_000_000
@@ -49,7 +49,7 @@ class UnreachableError(DamageError):
     """An object could not be got at. It may be sound: rights, the network or a storage class."""
 
 
-def lines(place: Place, key: str) -> Iterator[tuple[int, bytes]]:
+def lines(storage: Storage, key: str) -> Iterator[tuple[int, bytes]]:
     """Yield number and bytes of each line of an object, without its newline.
 
     Streams: what it holds at a time is one line and a few hundred kilobytes.
@@ -60,7 +60,7 @@ def lines(place: Place, key: str) -> Iterator[tuple[int, bytes]]:
     number, size = 0, 0
     parts: list[bytes] = []
     try:
-        with place.open(key) as stored:
+        with storage.open(key) as stored:
             for chunk in _unpacked(stored):
                 end, *begun = chunk.split(b"\n")
                 parts.append(end)

@@ -16,7 +16,6 @@ from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
 from .output import count_text, note, progress
-from .places import FolderPlace, Place
 from .reconciling.arrivals import Arrivals, arrivals, whereabouts
 from .reconciling.batch import Gathered, open_writer
 from .reconciling.comparison import Comparer, Comparison, Scope
@@ -29,6 +28,7 @@ from .reconciling.stripe_api import StripeApi
 from .reconciling.subscription import Subscription, subscription
 from .reconciling.verdict import Verdict
 from .settings import ToolSettings
+from .storage import FolderStorage, Storage
 
 _FOLDER_IN_FLIGHT_S = 60
 
@@ -49,7 +49,7 @@ _FOLDER_IN_FLIGHT_S = 60
 @anyway_option
 @json_option
 def command(
-    place: Place,
+    storage: Storage,
     settings: ToolSettings,
     days: Days,
     types: tuple[str, ...],
@@ -84,11 +84,11 @@ def command(
         raise click.UsageError("--types and --endpoint say the same: give one of them")
     of_time = span(days, int(time.time()))
     api = StripeApi(settings, Pace(rate))
-    journal = journal_of(place, on_the_way)
-    repairs = Gathered(open_writer(place, settings, journal.note)) if repair else None
+    journal = journal_of(storage, on_the_way)
+    repairs = Gathered(open_writer(storage, settings, journal.note)) if repair else None
     expected = Subscription(frozenset(types)) if types else subscription(api, endpoint)
     if in_flight is None:
-        in_flight = _FOLDER_IN_FLIGHT_S if isinstance(place, FolderPlace) else BUFFER_S
+        in_flight = _FOLDER_IN_FLIGHT_S if isinstance(storage, FolderStorage) else BUFFER_S
     scope = Scope(of_time, in_flight, api.livemode, expected, frozenset(types) or None)
     if repair and not (expected.known or anyway):
         raise ToolError(
@@ -96,14 +96,14 @@ def command(
             "let the key read Webhook Endpoints, or give --endpoint or --types; --anyway puts "
             "back events of all types",
         )
-    archived = arrivals(place, of_time.first, of_time.last)
+    archived = arrivals(storage, of_time.first, of_time.last)
     if repair and not anyway:
         guard(api, of_time, archived)
     comparer = Comparer(scope, archived, journal.ids())
     _compare(api, of_time, types, comparer, repairs)
-    verdict = _verdict(place, scope, archived, comparer.outcome())
+    verdict = _verdict(storage, scope, archived, comparer.outcome())
     if repairs:
-        _confirm(place, of_time, verdict)
+        _confirm(storage, of_time, verdict)
     for text in verdict.notes:
         note(text)
     click.echo(json_text(verdict.as_json()) if as_json else "\n".join(verdict.lines()))
@@ -133,9 +133,9 @@ def _compare(
         repairs.flush()
 
 
-def _verdict(place: Place, scope: Scope, archived: Arrivals, compared: Comparison) -> Verdict:
+def _verdict(storage: Storage, scope: Scope, archived: Arrivals, compared: Comparison) -> Verdict:
     unknown = {one.id for one in compared.unknown}
-    where = whereabouts(place, scope.span.first, unknown) if unknown else {}
+    where = whereabouts(storage, scope.span.first, unknown) if unknown else {}
     notes = [*([scope.span.note] if scope.span.note else []), *scope.subscription.notes]
     mode = "test" if scope.livemode else "live"
     if compared.other_mode:
@@ -147,16 +147,16 @@ def _verdict(place: Place, scope: Scope, archived: Arrivals, compared: Compariso
     if compared.not_listed:
         records = count_text(compared.not_listed, "record")
         notes.append(f"{records} left out: thin events, or no events, which Stripe does not list")
-    return Verdict(place.name, scope, compared, where, archived.faults, notes)
+    return Verdict(storage.name, scope, compared, where, archived.faults, notes)
 
 
-def _confirm(place: Place, of_time: Span, verdict: Verdict) -> None:
+def _confirm(storage: Storage, of_time: Span, verdict: Verdict) -> None:
     """Note what was put back: a folder is read again, of a bucket Firehose has confirmed it."""
     missing = verdict.compared.missing
     if not missing:
         return
-    if isinstance(place, FolderPlace):
-        there = arrivals(place, of_time.first, of_time.last)
+    if isinstance(storage, FolderStorage):
+        there = arrivals(storage, of_time.first, of_time.last)
         verdict.repaired = [event for event in missing if event.id in there]
         return
     verdict.repaired = missing

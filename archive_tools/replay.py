@@ -11,7 +11,6 @@ import click
 from .cli import archive_option, json_option
 from .output import as_json as json_text
 from .output import count_text, note
-from .places import Place
 from .replaying.bookmark import Bookmark, bookmark
 from .replaying.connection import health
 from .replaying.delivery import Deliverer
@@ -31,6 +30,7 @@ from .replaying.selection_options import Choice, selection_options
 from .replaying.sending import Manner, Sending
 from .replaying.sending_options import manner_options, secret_options
 from .settings import ToolSettings
+from .storage import Storage
 
 
 @click.command("replay")
@@ -52,7 +52,7 @@ from .settings import ToolSettings
 @json_option
 def command(
     url: str,
-    place: Place,
+    storage: Storage,
     settings: ToolSettings,
     choice: Choice,
     secret_env: str,
@@ -89,10 +89,10 @@ def command(
         refuse_clear_text(to)
     if not into_an_archive:
         refuse_own_service(to, settings.port)
-    replay = {"url": str(to), "query": to.query_digest, "archive": place.name, **choice.as_dict()}
+    replay = {"url": str(to), "query": to.query_digest, "archive": storage.name, **choice.as_dict()}
     mark = bookmark(state, replay)
     if dry_run:
-        with _plan(place, choice, mark) as plan:
+        with _plan(storage, choice, mark) as plan:
             missing = plan.missing(choice.selection.ids)
             told = preview(plan, mark, to, missing)
             click.echo(json_text(told) if as_json else preview_text(told, plan.faults))
@@ -102,10 +102,10 @@ def command(
     answer = health(to)
     if not into_an_archive:
         refuse_archive(to, answer)
-    with _plan(place, choice, mark) as plan:
+    with _plan(storage, choice, mark) as plan:
         sending = Sending(plan, mark, manner)
         try:
-            _send(sending, to, secret, place, manner)
+            _send(sending, to, secret, storage, manner)
         except KeyboardInterrupt:
             note(f"\n{_continuation(len(plan) - mark.accepted, state)}")
             raise
@@ -118,27 +118,27 @@ def command(
 
 
 @contextmanager
-def _plan(place: Place, choice: Choice, mark: Bookmark) -> Iterator[Plan]:
+def _plan(storage: Storage, choice: Choice, mark: Bookmark) -> Iterator[Plan]:
     selection = choice.selection
     if mark.newest:
         selection = replace(selection, until=mark.newest)
-    with plan_of(place, choice.days, selection, choice.order, _among(place, choice)) as plan:
+    with plan_of(storage, choice.days, selection, choice.order, _among(storage, choice)) as plan:
         mark.mark_plan(plan)
         yield plan
 
 
-def _among(place: Place, choice: Choice) -> Arrivals | None:
+def _among(storage: Storage, choice: Choice) -> Arrivals | None:
     if choice.where is None:
         return None
     # DuckDB is needed for this option alone
     from .querying.duckdb_engine import keys_and_ids
 
-    return keys_and_ids(place, choice.days, choice.where)
+    return keys_and_ids(storage, choice.days, choice.where)
 
 
-def _send(sending: Sending, to: Destination, secret: str, place: Place, manner: Manner) -> None:
+def _send(sending: Sending, to: Destination, secret: str, storage: Storage, manner: Manner) -> None:
     stopped = threading.Event()
-    payloads = Payloads(place)
+    payloads = Payloads(storage)
     deliverers = [
         Deliverer(to, secret, payloads, manner.timeout_s, manner.retries, stopped)
         for _ in range(manner.concurrency)

@@ -17,7 +17,6 @@ from .cli import archive_option, json_option
 from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
-from .places import Place
 from .querying import results
 from .querying.engine import open_engine
 from .reporting.figures import Figures, Origin
@@ -25,6 +24,7 @@ from .reporting.page import page
 from .reporting.survey import survey
 from .reporting.wording import findings, headline
 from .settings import ToolSettings
+from .storage import Storage
 
 #: A page of more days says less, and its pictures have a pixel a day.
 _LONGEST = 1100
@@ -55,7 +55,7 @@ _LONGEST = 1100
 @json_option
 def command(
     target: Path | None,
-    place: Place,
+    storage: Storage,
     settings: ToolSettings,
     days: Days,
     kind: str | None,
@@ -87,13 +87,13 @@ def command(
         raise ToolError(
             f"The range ends on {days.last}, after --today {day}", "give --from, or --to as well"
         )
-    days = _closed(days, place, day)
+    days = _closed(days, storage, day)
     made = str(day) if today else f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    with open_engine(place, settings, kind, day) as engine:
+    with open_engine(storage, settings, kind, day) as engine:
         origin = Origin(
-            place.name, days.first or day, days.last or day, day, made, engine.name, __version__
+            storage.name, days.first or day, days.last or day, day, made, engine.name, __version__
         )
-        figures = survey(place, engine, days, origin)
+        figures = survey(storage, engine, days, origin)
     if target:
         text = page(figures)
         with results.replacing(target) as temporary:
@@ -112,14 +112,14 @@ def plain(figures: Figures) -> dict[str, Any]:
     }
 
 
-def _closed(days: Days, place: Place, today: date) -> Days:
+def _closed(days: Days, storage: Storage, today: date) -> Days:
     """Return a range with both ends: an open one begins with the archive and ends today.
 
     Raises:
         ToolError: it is longer than a page can show, or begins in the future.
     """
     last = days.last or today
-    first = days.first or min([last, *place.days()[:1]])
+    first = days.first or min([last, *storage.days()[:1]])
     if first > last:
         raise ToolError(f"--from {first} is in the future", "give an earlier day")
     if (last - first).days >= _LONGEST:

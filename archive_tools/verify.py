@@ -14,10 +14,10 @@ from .errors import ToolError
 from .output import as_json as json_text
 from .output import bytes_text, cell, count_text, progress, table
 from .parallel import batches, over_cores
-from .places import Place, StoredObject
 from .proof import BrokenError, proof
 from .reading import DamageError, Fault, lines
 from .settings import ToolSettings
+from .storage import Storage, StoredObject
 
 #: An archive that was damaged all over is not listed as a whole; what is more is counted.
 MOST_LISTED = 1000
@@ -70,34 +70,34 @@ class Tally:
             self.broken_at.append(Fault(key, line, what))
 
 
-def verified(place: Place, days: Days, secrets: Sequence[str], tolerance_s: int) -> Tally:
+def verified(storage: Storage, days: Days, secrets: Sequence[str], tolerance_s: int) -> Tally:
     """Return what all records of a range of days prove, read over all cores.
 
     Raises:
         ToolError: the place cannot be listed.
     """
     total = Tally()
-    found = [day for day in place.days() if day in days]
-    work = partial(_verify, place=place, secrets=secrets, tolerance_s=tolerance_s)
+    found = [day for day in storage.days() if day in days]
+    work = partial(_verify, storage=storage, secrets=secrets, tolerance_s=tolerance_s)
     with progress("Verifying, day by day", len(found)) as bar:
         done = 0
-        for day, tally in over_cores(work, _tasks(place, found)):
+        for day, tally in over_cores(work, _tasks(storage, found)):
             total.add(tally)
             bar.update(found.index(day) - done)
             done = found.index(day)
-    for stray in place.strays():
+    for stray in storage.strays():
         total.break_at(stray.key, None, "in no day's folder: nothing that this service writes")
     return total
 
 
-def _tasks(place: Place, days: Sequence[date]) -> Iterator[Task]:
+def _tasks(storage: Storage, days: Sequence[date]) -> Iterator[Task]:
     for day in days:
-        for batch in batches(place.objects(day)):
+        for batch in batches(storage.objects(day)):
             yield Task(day, batch)
 
 
 def _verify(
-    task: Task, *, place: Place, secrets: Sequence[str], tolerance_s: int
+    task: Task, *, storage: Storage, secrets: Sequence[str], tolerance_s: int
 ) -> tuple[date, Tally]:
     tally = Tally()
     for stored in task.objects:
@@ -105,7 +105,7 @@ def _verify(
         tally.stored_bytes += stored.size
         number = None
         try:
-            for number, line in lines(place, stored.key):
+            for number, line in lines(storage, stored.key):
                 _judge(tally, stored.key, number, line, task.day, secrets, tolerance_s)
         except DamageError as damage:
             tally.break_at(stored.key, damage.line, damage.what)
@@ -152,7 +152,7 @@ def _judge(
 )
 @json_option
 def command(
-    place: Place, settings: ToolSettings, days: Days, file: Path | None, as_json: bool
+    storage: Storage, settings: ToolSettings, days: Days, file: Path | None, as_json: bool
 ) -> None:
     """Prove that every record is whole and that Stripe signed it.
 
@@ -170,9 +170,9 @@ def command(
         flask archive verify --from 2026-01-01 --to 2026-12-31 --secrets retired.txt
     """  # noqa: D301 - click wants the character itself
     secrets = _secrets(settings, file)
-    tally = verified(place, days, list(secrets), settings.signature_tolerance_s)
+    tally = verified(storage, days, list(secrets), settings.signature_tolerance_s)
     names = list(secrets.values())
-    click.echo(_json(tally, names) if as_json else _text(tally, names, f"{place.name}, {days}"))
+    click.echo(_json(tally, names) if as_json else _text(tally, names, f"{storage.name}, {days}"))
     raise click.exceptions.Exit(1 if tally.broken or tally.unproven else 0)
 
 

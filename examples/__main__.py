@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from archive_tools.places import FolderPlace
 from archive_tools.querying.duckdb_engine import open_duckdb
+from archive_tools.storage import FolderStorage
 from examples import archive
 from tests.support.service import PROJECT, running
 from webhook_app.cli.sender import Delivered, deliver
@@ -71,7 +71,7 @@ def main(events: Path | None) -> None:
     for day in archive.partitions(folder):
         sql = SAMPLE_QUERY.format(*day)
         click.echo(f"\n{sql}\n")
-        with open_duckdb(FolderPlace(folder.absolute(), str(folder))) as engine:
+        with open_duckdb(FolderStorage(folder.absolute(), str(folder))) as engine:
             found = engine.run(sql)
         _show(found.names, found.rows)
 

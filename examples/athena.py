@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from archive_tools.places import FolderPlace
 from archive_tools.querying.duckdb_engine import open_duckdb
 from archive_tools.querying.engine import Result
 from archive_tools.querying.saved_queries import filled
+from archive_tools.storage import FolderStorage
 from examples import month
 from tests.support.service import PROJECT
 
@@ -41,7 +41,7 @@ def _cell(value: object) -> str:
 def library_chapter(folder: Path) -> str:
     """Return a section for each query of the library, with its result on the sample month."""
     sections = []
-    with open_duckdb(FolderPlace(folder, str(folder)), month.TODAY) as engine:
+    with open_duckdb(FolderStorage(folder, str(folder)), month.TODAY) as engine:
         for path in LIBRARY:
             sql = path.read_text()
             given = {name: value for name, value in month.EXAMPLES.items() if name in sql}

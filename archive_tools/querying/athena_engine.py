@@ -17,8 +17,8 @@ from deploy.costs import TB, Assumptions
 
 from ..errors import ToolError
 from ..output import bytes_text, note
-from ..places import FolderPlace, Place, said
 from ..settings import ToolSettings
+from ..storage import FolderStorage, Storage, said
 from .athena_values import duckdb_type, value
 from .engine import Result
 
@@ -141,16 +141,16 @@ class AthenaEngine:
 
 @contextmanager
 def open_athena(
-    place: Place, settings: ToolSettings, workgroup: str = DEFAULT, database: str = DEFAULT
+    storage: Storage, settings: ToolSettings, workgroup: str = DEFAULT, database: str = DEFAULT
 ) -> Iterator[AthenaEngine]:
     """Open Athena, in the region of the settings.
 
     Raises:
         ToolError: the archive is a folder, or there is no region.
     """
-    if isinstance(place, FolderPlace):
+    if isinstance(storage, FolderStorage):
         raise ToolError(
-            f"Athena reads buckets, and {place.name} is a folder",
+            f"Athena reads buckets, and {storage.name} is a folder",
             "give --archive s3://bucket, or --engine duckdb",
         )
     import boto3

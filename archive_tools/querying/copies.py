@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from ..errors import ToolError
 from ..output import bytes_text, progress
-from ..places import FolderPlace, Place, StoredObject
 from ..reading import Fault
+from ..storage import FolderStorage, Storage, StoredObject
 from .mending import mended
 
 #: S3 answers a request after some 50 ms, so that one after the other would take hours.
@@ -32,7 +32,7 @@ _ENDING = ".json.gz"
 class Copies:
     """Files for the objects of a place; they are gone when `open_copies` ends."""
 
-    place: Place
+    storage: Storage
     folder: Path
     """Of the temporary files: those fetched and those mended, under the objects' keys."""
     _objects: dict[date, list[StoredObject]] = field(default_factory=dict)
@@ -43,16 +43,16 @@ class Copies:
     @property
     def origin(self) -> str:
         """What stands before a key in an address: the folder's path, or `s3://bucket`."""
-        if isinstance(self.place, FolderPlace):
-            return str(self.place.folder)
-        return self.place.name
+        if isinstance(self.storage, FolderStorage):
+            return str(self.storage.folder)
+        return self.storage.name
 
     @property
     def folders(self) -> tuple[Path, Path]:
         """Above the keys: of the mended copies, and of the objects as they are."""
         mended_folder = self.folder / "mended"
-        if isinstance(self.place, FolderPlace):
-            return mended_folder, self.place.folder
+        if isinstance(self.storage, FolderStorage):
+            return mended_folder, self.storage.folder
         return mended_folder, self.folder / "fetched"
 
     def objects(self, days: Iterable[date]) -> list[StoredObject]:
@@ -90,7 +90,7 @@ class Copies:
             for stored in self.objects(days)
             if self._paths.get(stored.key) and stored.key not in self._faults
         ]
-        files = FolderPlace(files_folder, self.place.name)
+        files = FolderStorage(files_folder, self.storage.name)
         found = False
         for damaged in mended(files, sought, mended_folder):
             found = True
@@ -100,12 +100,12 @@ class Copies:
 
     def _listed(self, day: date) -> list[StoredObject]:
         if day not in self._objects:
-            self._objects[day] = list(self.place.objects(day))
+            self._objects[day] = list(self.storage.objects(day))
         return self._objects[day]
 
     def _fetch(self, objects: list[StoredObject]) -> None:
-        if isinstance(self.place, FolderPlace):
-            self._paths.update({s.key: self.place.folder / s.key for s in objects})
+        if isinstance(self.storage, FolderStorage):
+            self._paths.update({s.key: self.storage.folder / s.key for s in objects})
             return
         size = sum(stored.size for stored in objects)
         pool = ThreadPoolExecutor(_AT_A_TIME)
@@ -141,7 +141,7 @@ class Copies:
             path.parent.mkdir(parents=True, exist_ok=True)
             for turn in range(_TURNS):
                 with path.open("wb") as file:
-                    what = _copied(self.place, key, file)
+                    what = _copied(self.storage, key, file)
                 if what is None:
                     return path
                 time.sleep(turn)
@@ -153,12 +153,12 @@ class Copies:
         return Fault(key, None, f"cannot be fetched: {what}")
 
 
-def _copied(place: Place, key: str, file: BinaryIO) -> str | None:
+def _copied(storage: Storage, key: str, file: BinaryIO) -> str | None:
     """Copy an object into a file; return why it could not be read, None where it could."""
     from botocore.exceptions import BotoCoreError
 
     try:
-        stored = place.open(key)
+        stored = storage.open(key)
     except OSError as error:
         return str(error).rpartition(": ")[2]
     while True:
@@ -177,7 +177,7 @@ def _is_ours(stored: StoredObject) -> bool:
 
 
 @contextmanager
-def open_copies(place: Place) -> Iterator[Copies]:
+def open_copies(storage: Storage) -> Iterator[Copies]:
     """Have a place's objects as files, in a temporary folder that is removed whatever happens."""
     with TemporaryDirectory(prefix="stripe-archive-") as folder:
-        yield Copies(place, Path(folder))
+        yield Copies(storage, Path(folder))

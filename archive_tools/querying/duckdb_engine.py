@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..days import Days, today
 from ..errors import ToolError
 from ..output import bytes_text, count_text
-from ..places import Place
+from ..storage import Storage
 from .copies import Copies, open_copies
 from .database import (
     Database,
@@ -63,7 +63,7 @@ class DuckDBEngine:
     @cached_property
     def days(self) -> list[date]:
         """The days that the archive has."""
-        return self.copies.place.days()
+        return self.copies.storage.days()
 
     def plan(self, sql: str) -> Plan:
         """Return what a query of Athena's dialect would read, without reading it.
@@ -129,31 +129,31 @@ class DuckDBEngine:
 
 @contextmanager
 def open_duckdb(
-    place: Place, day: date | None = None, target: Path | None = None
+    storage: Storage, day: date | None = None, target: Path | None = None
 ) -> Iterator[DuckDBEngine]:
     """Open DuckDB on an archive.
 
     Args:
-        place: the archive.
+        storage: the archive.
         day: what `current_date` is; today where it is left out.
         target: the folder that may be written to besides, if one may.
 
     Raises:
         ToolError: the archive cannot be listed.
     """
-    with open_copies(place) as copies:
+    with open_copies(storage) as copies:
         folders = [*copies.folders, *([target] if target else [])]
         with open_database(*folders) as database:
             yield DuckDBEngine(copies, database, day)
 
 
-def keys_and_ids(place: Place, days: Days, condition: str) -> set[tuple[str, str]]:
+def keys_and_ids(storage: Storage, days: Days, condition: str) -> set[tuple[str, str]]:
     """Return `received_at` and `id` of the deliveries for which a condition holds.
 
     What cannot be read has neither, and is not told of: whoever asks reads the objects as well.
 
     Args:
-        place: the archive.
+        storage: the archive.
         days: of arrival, by the folders of the archive.
         condition: of Athena's dialect, on the columns of `stripe_webhooks`.
 
@@ -161,6 +161,6 @@ def keys_and_ids(place: Place, days: Days, condition: str) -> set[tuple[str, str
         ToolError: the condition is wrong.
     """
     tree = selection(TABLE, condition, "received_at, id")
-    with open_duckdb(place) as engine:
+    with open_duckdb(storage) as engine:
         within = [day for day in engine.days_of(tree) if day in days]
         return set(engine.reading(within, lambda: engine.database.rows(as_duckdb(tree))))

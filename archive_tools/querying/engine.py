@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-from ..places import FolderPlace, Place
 from ..reading import Fault
 from ..settings import ToolSettings
+from ..storage import FolderStorage, Storage
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Engine(Protocol):
 
 @contextmanager
 def open_engine(
-    place: Place, settings: ToolSettings, kind: str | None = None, today: date | None = None
+    storage: Storage, settings: ToolSettings, kind: str | None = None, today: date | None = None
 ) -> Iterator[Engine]:
     """Open the engine of a kind, `duckdb` or `athena`; by default Athena for a bucket.
 
     Args:
-        place: the archive.
+        storage: the archive.
         settings: of the tools.
         kind: which engine; None for the one that suits the place.
         today: what `current_date` is for DuckDB; today where it is left out.
@@ -58,18 +58,18 @@ def open_engine(
     Raises:
         ToolError: it does not suit the place, or is not installed.
     """
-    if (kind or suited(place)) == "athena":
+    if (kind or suited(storage)) == "athena":
         from .athena_engine import open_athena
 
-        with open_athena(place, settings) as athena:
+        with open_athena(storage, settings) as athena:
             yield athena
         return
     from .duckdb_engine import open_duckdb
 
-    with open_duckdb(place, today) as engine:
+    with open_duckdb(storage, today) as engine:
         yield engine
 
 
-def suited(place: Place) -> str:
+def suited(storage: Storage) -> str:
     """Return which engine suits a place: Athena knows buckets alone."""
-    return "duckdb" if isinstance(place, FolderPlace) else "athena"
+    return "duckdb" if isinstance(storage, FolderStorage) else "athena"

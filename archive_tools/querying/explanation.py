@@ -3,25 +3,25 @@
 from typing import TYPE_CHECKING, Any
 
 from ..output import bytes_text, count_text
-from ..places import Place
+from ..storage import Storage
 from .athena_engine import price_text, price_usd
 
 if TYPE_CHECKING:
     from .duckdb_engine import Plan
 
 
-def facts(plan: "Plan", place: Place, kind: str, sql: str) -> dict[str, Any]:
+def facts(plan: "Plan", storage: Storage, kind: str, sql: str) -> dict[str, Any]:
     """Return what is known beforehand, for scripts.
 
     Args:
         plan: of DuckDB, whose days are those that Athena reads too.
-        place: the archive.
+        storage: the archive.
         kind: `duckdb` or `athena`.
         sql: as Athena gets it.
     """
     known: dict[str, Any] = {
         "engine": kind,
-        "archive": place.name,
+        "archive": storage.name,
         "days": len(plan.days),
         "of_days": plan.of_days,
         "first_day": min(plan.days, default=None),

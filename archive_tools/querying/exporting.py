@@ -5,19 +5,21 @@ from pathlib import Path
 
 from ..days import Days
 from ..output import progress
-from ..places import Place
 from ..reading import Fault
+from ..storage import Storage
 from .duckdb_engine import DuckDBEngine, open_duckdb
 from .earliest import days_before, remember_earliest, show_once
 from .partitions import Sheet, Written
 from .sql import VIEW
 
 
-def exported(place: Place, sheet: Sheet, days: Days, folder: Path) -> tuple[Written, list[Fault]]:
+def exported(
+    storage: Storage, sheet: Sheet, days: Days, folder: Path
+) -> tuple[Written, list[Fault]]:
     """Write an export, and return what has come of it and what could not be read.
 
     Args:
-        place: the archive.
+        storage: the archive.
         sheet: what the files hold.
         days: of arrival.
         folder: an empty one.
@@ -27,7 +29,7 @@ def exported(place: Place, sheet: Sheet, days: Days, folder: Path) -> tuple[Writ
         OSError: the folder cannot be written to.
     """
     written = Written()
-    with open_duckdb(place, target=folder) as engine:
+    with open_duckdb(storage, target=folder) as engine:
         wanted = [day for day in engine.days_of(sheet.tree) if day in days]
         read = set(wanted)
         if sheet.table == VIEW:

@@ -18,8 +18,8 @@ from webhook_app.events.record import Record
 
 from ..output import progress
 from ..parallel import batches, over_cores
-from ..places import Place, StoredObject
 from ..reading import DamageError, Fault, lines
+from ..storage import Storage, StoredObject
 
 _FASTEST = 1
 _decode_record = msgspec.json.Decoder(Record).decode
@@ -48,11 +48,11 @@ class Mended:
     has_copy: bool
 
 
-def mended(place: Place, objects: list[StoredObject], folder: Path) -> Iterator[Mended]:
+def mended(storage: Storage, objects: list[StoredObject], folder: Path) -> Iterator[Mended]:
     """Look through objects, over all cores, and yield those that are damaged.
 
     Args:
-        place: with the objects.
+        storage: with the objects.
         objects: to look through.
         folder: gets a copy of what can be read of each, under the object's key.
 
@@ -61,36 +61,36 @@ def mended(place: Place, objects: list[StoredObject], folder: Path) -> Iterator[
     """
     tasks = list(batches(objects))
     with progress("Looking for damage", len(objects)) as bar:
-        work = functools.partial(_damaged, place, folder)
+        work = functools.partial(_damaged, storage, folder)
         for task, found in zip(tasks, over_cores(work, tasks), strict=True):
             yield from found
             bar.update(len(task))
 
 
-def _damaged(place: Place, folder: Path, objects: list[StoredObject]) -> list[Mended]:
+def _damaged(storage: Storage, folder: Path, objects: list[StoredObject]) -> list[Mended]:
     found = []
     for stored in objects:
-        faults = [part for part in _parts(place, stored.key) if isinstance(part, Fault)]
+        faults = [part for part in _parts(storage, stored.key) if isinstance(part, Fault)]
         if faults:
-            found.append(Mended(stored.key, faults, _copied(place, stored.key, folder)))
+            found.append(Mended(stored.key, faults, _copied(storage, stored.key, folder)))
     return found
 
 
-def _copied(place: Place, key: str, folder: Path) -> bool:
+def _copied(storage: Storage, key: str, folder: Path) -> bool:
     copy = folder / key
     copy.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     with gzip.open(copy, "wb", compresslevel=_FASTEST) as file:
-        for part in _parts(place, key):
+        for part in _parts(storage, key):
             if isinstance(part, bytes):
                 size += file.write(part + b"\n")
     return size > 0
 
 
-def _parts(place: Place, key: str) -> Iterator[bytes | Fault]:
+def _parts(storage: Storage, key: str) -> Iterator[bytes | Fault]:
     """Yield each record of an object, and each fault, as they come."""
     try:
-        for number, line in lines(place, key):
+        for number, line in lines(storage, key):
             if _is_record(line):
                 yield line
                 continue

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ToolError
-from ..places import folder_of
+from ..storage import folder_of
 from .database import Database, quoted
 from .fields import Field
 from .sql import PARTITIONS, as_duckdb, names, selection

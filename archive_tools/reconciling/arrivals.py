@@ -15,8 +15,8 @@ import msgspec
 from .. import parallel
 from ..days import Days
 from ..output import progress
-from ..places import Place, StoredObject, objects_of
 from ..reading import DamageError, Fault, UnreachableError, lines
+from ..storage import Storage, StoredObject, objects_of
 
 _WEBHOOK, _LIVE, _TEST, _CONNECT, _SNAPSHOT = 1, 2, 4, 8, 16
 
@@ -128,20 +128,20 @@ def _traits(arrival: Arrival) -> int:
     )
 
 
-def arrivals(place: Place, first: int, last: int) -> Arrivals:
+def arrivals(storage: Storage, first: int, last: int) -> Arrivals:
     """Return what an archive has of the events created in a range, whenever they arrived.
 
     Reads from the day before the range up to the newest: a delivery can be three days late, and a
     gap can be filled at any time after.
 
     Args:
-        place: the archive.
+        storage: the archive.
         first: Unix seconds.
         last: Unix seconds, included.
     """
     found = Arrivals()
-    tasks = _tasks(place, first)
-    read = functools.partial(_read, place, first, last)
+    tasks = _tasks(storage, first)
+    read = functools.partial(_read, storage, first, last)
     with progress("Reading the archive", sum(map(len, tasks))) as bar:
         for task, part in zip(tasks, parallel.over_cores(read, tasks), strict=True):
             found.faults += part.faults
@@ -153,14 +153,14 @@ def arrivals(place: Place, first: int, last: int) -> Arrivals:
     return found
 
 
-def whereabouts(place: Place, first: int, ids: set[str]) -> dict[str, str]:
+def whereabouts(storage: Storage, first: int, ids: set[str]) -> dict[str, str]:
     """Return object and line of the first record of each event, of those created since `first`.
 
     Reads the archive once more: to remember it for all events would cost more than they do.
     """
     found: dict[str, str] = {}
-    tasks = _tasks(place, first)
-    find = functools.partial(_find, place, ids)
+    tasks = _tasks(storage, first)
+    find = functools.partial(_find, storage, ids)
     with progress("Looking them up", sum(map(len, tasks))) as bar:
         for task, part in zip(tasks, parallel.over_cores(find, tasks), strict=True):
             found = part | found
@@ -168,14 +168,14 @@ def whereabouts(place: Place, first: int, ids: set[str]) -> dict[str, str]:
     return found
 
 
-def _tasks(place: Place, first: int) -> list[list[StoredObject]]:
+def _tasks(storage: Storage, first: int) -> list[list[StoredObject]]:
     since = datetime.fromtimestamp(first, UTC).date()
-    return list(parallel.batches(objects_of(place, Days(since).widened())))
+    return list(parallel.batches(objects_of(storage, Days(since).widened())))
 
 
-def _read(place: Place, first: int, last: int, batch: Iterable[StoredObject]) -> Arrivals:
+def _read(storage: Storage, first: int, last: int, batch: Iterable[StoredObject]) -> Arrivals:
     found = Arrivals()
-    for _, columns in _records(place, batch, found):
+    for _, columns in _records(storage, batch, found):
         if columns.id is None or columns.created is None:
             found.nameless += columns.received_at.timestamp() >= first
             continue
@@ -184,20 +184,20 @@ def _read(place: Place, first: int, last: int, batch: Iterable[StoredObject]) ->
     return found
 
 
-def _find(place: Place, ids: set[str], batch: Iterable[StoredObject]) -> dict[str, str]:
+def _find(storage: Storage, ids: set[str], batch: Iterable[StoredObject]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for where, columns in _records(place, batch, Arrivals()):
+    for where, columns in _records(storage, batch, Arrivals()):
         if columns.id in ids:
             found.setdefault(columns.id, where)
     return found
 
 
 def _records(
-    place: Place, batch: Iterable[StoredObject], found: Arrivals
+    storage: Storage, batch: Iterable[StoredObject], found: Arrivals
 ) -> Iterator[tuple[str, _Columns]]:
     for stored in batch:
         try:
-            for number, line in lines(place, stored.key):
+            for number, line in lines(storage, stored.key):
                 try:
                     yield f"{stored.key} line {number}", _decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError):

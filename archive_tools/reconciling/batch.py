@@ -18,8 +18,8 @@ from webhook_app.storage.firehose import MAX_RECORD_BYTES, FirehoseArchive, fire
 from webhook_app.storage.local import LocalArchive
 
 from ..errors import ToolError
-from ..places import BucketPlace, FolderPlace, Place
 from ..settings import ToolSettings
+from ..storage import BucketStorage, FolderStorage, Storage
 from .pace import backoff_s
 
 #: Of a PutRecordBatch: records, and bytes of their lines before base64.
@@ -47,29 +47,33 @@ class Writer(Protocol):
         """
 
 
-def open_writer(place: Place, settings: ToolSettings, confirmed: Confirmed) -> Writer:
+def open_writer(storage: Storage, settings: ToolSettings, confirmed: Confirmed) -> Writer:
     """Return what writes to an archive: a folder itself, or the stream that fills the bucket.
 
     Raises:
         ToolError: no stream is named, or one that fills another bucket.
     """
-    if isinstance(place, FolderPlace):
-        return FolderWriter(LocalArchive(place.folder), confirmed)
-    if not isinstance(place, BucketPlace) or not settings.stream_name or not settings.aws_region:
+    if isinstance(storage, FolderStorage):
+        return FolderWriter(LocalArchive(storage.folder), confirmed)
+    if (
+        not isinstance(storage, BucketStorage)
+        or not settings.stream_name
+        or not settings.aws_region
+    ):
         raise ToolError(
-            f"What would bring events to {place.name} is not known",
+            f"What would bring events to {storage.name} is not known",
             "set FIREHOSE_DELIVERY_STREAM_NAME and AWS_REGION to the stream that fills the bucket",
         )
-    if settings.archive_bucket not in (None, place.bucket):
+    if settings.archive_bucket not in (None, storage.bucket):
         raise ToolError(
             f"The stream {settings.stream_name} fills {settings.archive_bucket}, the bucket of the "
-            f"service, and not {place.name}",
+            f"service, and not {storage.name}",
             "set FIREHOSE_DELIVERY_STREAM_NAME to the stream that fills it, and ARCHIVE_BUCKET to "
             "the bucket",
         )
     # nobody waits for the answer: no need for the lean way and its second set of connections
     return StreamWriter(
-        replace(settings, archive_bucket=place.bucket, transport="boto3"), confirmed
+        replace(settings, archive_bucket=storage.bucket, transport="boto3"), confirmed
     )
 
 

@@ -15,7 +15,7 @@ import click
 
 from ..errors import ToolError
 from ..output import note
-from ..places import FolderPlace, Place
+from ..storage import FolderStorage, Storage
 
 #: Firehose keeps records for up to the stream's buffer, 300 s as we make it and 900 at most.
 #: https://docs.aws.amazon.com/firehose/latest/dev/create-configure.html
@@ -111,9 +111,9 @@ def _is_whole(line: str) -> bool:
     return line.endswith("\n")
 
 
-def journal_of(place: Place, path: Path) -> OnTheWay | AtOnce:
+def journal_of(storage: Storage, path: Path) -> OnTheWay | AtOnce:
     """Return what remembers the events on their way into an archive, in a file where it has to."""
-    return AtOnce() if isinstance(place, FolderPlace) else OnTheWay(path, place.name)
+    return AtOnce() if isinstance(storage, FolderStorage) else OnTheWay(path, storage.name)
 
 
 def on_the_way_option(command: click.decorators.FC) -> click.decorators.FC:

@@ -60,8 +60,8 @@ class Verdict:
         """Yield what people read."""
         compared = self.compared
         if self.faults:
-            places = count_text(len(self.faults), "place")
-            yield f"{places} of the archive cannot be read, and what is there counts as missing:"
+            count = count_text(len(self.faults), "place")
+            yield f"{count} of the archive cannot be read, and what is there counts as missing:"
             yield from _some([str(fault) for fault in self.faults])
             yield ""
         if self.left:

@@ -11,8 +11,8 @@ import msgspec
 
 from webhook_app.events.record import Record
 
-from ..places import Place
 from ..reading import DamageError, lines
+from ..storage import Storage
 
 #: Unpacked objects in memory. One of Firehose's holds 5 MB in our template; one that is larger
 #: than all of this is kept by itself.
@@ -31,9 +31,9 @@ class PayloadError(Exception):
 class Payloads:
     """The payloads of an archive, for any number of threads; each object is read by one of them."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, storage: Storage) -> None:
         """Read from a place."""
-        self._place = place
+        self._storage = storage
         self._lock = threading.Lock()
         self._objects: dict[str, Future[dict[int, bytes]]] = {}
         self._sizes: OrderedDict[str, int] = OrderedDict()
@@ -63,7 +63,7 @@ class Payloads:
         found: dict[int, bytes] = {}
         try:
             # one by one: the lines before a damage are kept
-            for number, line in lines(self._place, key):
+            for number, line in lines(self._storage, key):
                 found[number] = line
         except DamageError:
             pass

@@ -18,8 +18,8 @@ from ..days import Days
 from ..errors import ToolError
 from ..output import progress
 from ..parallel import batches, over_cores
-from ..places import Place, StoredObject
 from ..reading import DamageError, Fault, lines
+from ..storage import Storage, StoredObject
 from .plan import Plan, Row
 from .selection import Selection
 
@@ -45,12 +45,12 @@ class _Found:
 
 @contextmanager
 def plan_of(
-    place: Place, days: Days, selection: Selection, order: str, among: Arrivals | None = None
+    storage: Storage, days: Days, selection: Selection, order: str, among: Arrivals | None = None
 ) -> Iterator[Plan]:
     """Read the archive and make the plan, which is gone when the block ends.
 
     Args:
-        place: the archive.
+        storage: the archive.
         days: whose folders are read.
         selection: which records are meant.
         order: one of `plan.ORDERS`.
@@ -61,7 +61,7 @@ def plan_of(
     """
     plan = Plan()
     try:
-        _fill(plan, place, days, selection, among)
+        _fill(plan, storage, days, selection, among)
         plan.arrange(order, duplicates=selection.duplicates)
         yield plan
     except sqlite3.Error as error:
@@ -74,13 +74,13 @@ def plan_of(
 
 
 def _fill(
-    plan: Plan, place: Place, days: Days, selection: Selection, among: Arrivals | None
+    plan: Plan, storage: Storage, days: Days, selection: Selection, among: Arrivals | None
 ) -> None:
-    within = [day for day in place.days() if day in days]
-    tasks = (_Task(day, batch) for day in within for batch in batches(place.objects(day)))
+    within = [day for day in storage.days() if day in days]
+    tasks = (_Task(day, batch) for day in within for batch in batches(storage.objects(day)))
     with progress("Reading the archive, day by day", len(within)) as bar:
         done = 0
-        for found in over_cores(partial(_found, place=place, selection=selection), tasks):
+        for found in over_cores(partial(_found, storage=storage, selection=selection), tasks):
             for key, rows in found.rows.items():
                 if meant := [row for row in rows if among is None or row[:2] in among]:
                     plan.add(key, meant)
@@ -90,12 +90,12 @@ def _fill(
         bar.update(len(within) - done)
 
 
-def _found(task: _Task, *, place: Place, selection: Selection) -> _Found:
+def _found(task: _Task, *, storage: Storage, selection: Selection) -> _Found:
     found = _Found(task.day, {}, [])
     for stored in task.objects:
         rows: list[Row] = []
         try:
-            for number, line in lines(place, stored.key):
+            for number, line in lines(storage, stored.key):
                 if (record := _record(line)) is None:
                     found.faults.append(Fault(stored.key, number, "not a record"))
                 elif record in selection:

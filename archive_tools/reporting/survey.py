@@ -9,9 +9,9 @@ from datetime import date, datetime, time, timedelta
 
 from ..days import Days
 from ..output import progress
-from ..places import Place
 from ..querying.engine import Engine
 from ..reading import Fault
+from ..storage import Storage
 from . import figure_rows
 from .figure_rows import Row
 from .figures import Arrivals, Figures, Origin, Stored
@@ -32,11 +32,11 @@ class _Answers:
     notes: list[str] = field(default_factory=list)
 
 
-def survey(place: Place, engine: Engine, days: Days, origin: Origin) -> Figures:
+def survey(storage: Storage, engine: Engine, days: Days, origin: Origin) -> Figures:
     """Return the figures of a range of days.
 
     Args:
-        place: the archive.
+        storage: the archive.
         engine: that reads the same archive.
         days: with both ends.
         origin: what is known before; what was scanned is added to it.
@@ -46,8 +46,8 @@ def survey(place: Place, engine: Engine, days: Days, origin: Origin) -> Figures:
     """
     answers = _answers(engine, days)
     rows = answers.rows
-    present = place.days()
-    stored = _stored(place, days, set(present))
+    present = storage.days()
+    stored = _stored(storage, days, set(present))
     arrived = {row["day"]: figure_rows.arrivals(row) for row in rows["days"]}
     hours = figure_rows.by_hour(rows["hours"])
     begin, end = _watched(days, origin.today, present, hours)
@@ -90,12 +90,12 @@ def _answers(engine: Engine, days: Days) -> _Answers:
     return answers
 
 
-def _stored(place: Place, days: Days, present: set[date]) -> dict[date, Stored]:
+def _stored(storage: Storage, days: Days, present: set[date]) -> dict[date, Stored]:
     listed = [day for day in days if day in present]
     stored = {}
     with progress("Listing the days", len(listed)) as bar:
         for day in listed:
-            sizes = [found.size for found in place.objects(day)]
+            sizes = [found.size for found in storage.objects(day)]
             stored[day] = Stored(len(sizes), sum(sizes))
             bar.update(1)
     return stored

@@ -30,8 +30,8 @@ def findings(figures: Figures) -> list[Finding]:
     total = figures.total
     found = []
     if figures.faults:
-        places = count_text(len(figures.faults), "place")
-        found.append(Finding("unreadable", f"{places} in the archive could not be read."))
+        count = count_text(len(figures.faults), "place")
+        found.append(Finding("unreadable", f"{count} in the archive could not be read."))
     for silence in figures.silences[:_TOLD]:
         found.append(
             Finding(

@@ -10,8 +10,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from archive_tools import places
-from archive_tools.places import BucketPlace
+from archive_tools import storage as storages
+from archive_tools.storage import BucketStorage
 from tests.archive_tools.conftest import store
 
 BUCKET = "my-webhooks"
@@ -46,12 +46,12 @@ def arrival(folder: Path, id_: str, at: str, *, day: str | None = None, **fields
 
 
 @contextmanager
-def bucket_like(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[BucketPlace]:
+def bucket_like(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[BucketStorage]:
     """A bucket of moto's with the files of a folder."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         patch.setenv(name, "testing")
     patch.setenv("AWS_REGION", REGION)
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     with mock_aws():
         s3 = boto3.client("s3", REGION)
         s3.create_bucket(Bucket=BUCKET)
@@ -59,5 +59,5 @@ def bucket_like(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[BucketPlace
             if path.is_file():
                 key = path.relative_to(folder).as_posix()
                 s3.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
-        yield BucketPlace(BUCKET, REGION)
-    places.s3_client.cache_clear()
+        yield BucketStorage(BUCKET, REGION)
+    storages.s3_client.cache_clear()

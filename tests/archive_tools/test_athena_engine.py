@@ -12,15 +12,15 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from archive_tools.errors import ToolError
-from archive_tools.places import BucketPlace, FolderPlace
 from archive_tools.querying import athena_engine
 from archive_tools.querying.athena_engine import AthenaEngine, open_athena, price_usd
 from archive_tools.querying.engine import Result
 from archive_tools.settings import ToolSettings
+from archive_tools.storage import BucketStorage, FolderStorage
 from tests.archive_tools.engines import BUCKET, REGION
 
 SETTINGS = ToolSettings(aws_region=REGION)
-PLACE = BucketPlace(BUCKET, REGION)
+PLACE = BucketStorage(BUCKET, REGION)
 
 COLUMNS = {
     "id": ("varchar", "evt_1", "evt_1", "VARCHAR"),
@@ -109,7 +109,7 @@ def test_the_query_goes_to_the_workgroup_and_the_database() -> None:
 def test_a_folder_is_none_of_athenas(tmp_path: Any) -> None:
     with (
         pytest.raises(ToolError, match="--engine duckdb"),
-        open_athena(FolderPlace(tmp_path, "archive"), SETTINGS),
+        open_athena(FolderStorage(tmp_path, "archive"), SETTINGS),
     ):
         pass
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from archive_tools.errors import ToolError
-from archive_tools.places import BucketPlace, FolderPlace
 from archive_tools.reconciling.batch import (
     FolderWriter,
     Gathered,
@@ -27,6 +26,7 @@ from archive_tools.reconciling.batch import (
 )
 from archive_tools.reconciling.on_the_way import BUFFER_S, OnTheWay
 from archive_tools.settings import ToolSettings
+from archive_tools.storage import BucketStorage, FolderStorage
 from webhook_app.events.record import Record, events_api_record
 from webhook_app.storage import firehose
 from webhook_app.storage.local import LocalArchive
@@ -266,7 +266,7 @@ def test_a_folder_gets_a_file_for_each(tmp_path: Path) -> None:
 
 def test_a_bucket_without_a_stream_has_no_way_in() -> None:
     with pytest.raises(ToolError, match=r"s3://b is not known\n  Cure: set FIREHOSE_DELIVERY_STR"):
-        open_writer(BucketPlace("b"), ToolSettings(aws_region=REGION), list[str]().extend)
+        open_writer(BucketStorage("b"), ToolSettings(aws_region=REGION), list[str]().extend)
 
 
 @pytest.mark.parametrize("bucket", [BUCKET, None])
@@ -274,7 +274,7 @@ def test_the_bucket_that_was_named_gets_what_is_too_large(
     stream: Stream, bucket: str | None
 ) -> None:
     settings = ToolSettings(stream_name="events", aws_region=REGION, archive_bucket=bucket)
-    open_writer(BucketPlace(BUCKET), settings, list[str]().extend).put([record(1, MAX_RECORD)])
+    open_writer(BucketStorage(BUCKET), settings, list[str]().extend).put([record(1, MAX_RECORD)])
     assert stream.stored_ids() == ["evt_0001"]
 
 
@@ -282,12 +282,12 @@ def test_the_stream_of_another_bucket_gets_nothing() -> None:
     """With --archive s3://a-copy the service's stream would fill the service's bucket."""
     settings = ToolSettings(stream_name="events", aws_region=REGION, archive_bucket="another")
     with pytest.raises(ToolError, match=f"fills another, .* and not s3://{BUCKET}"):
-        open_writer(BucketPlace(BUCKET), settings, list[str]().extend)
+        open_writer(BucketStorage(BUCKET), settings, list[str]().extend)
 
 
 def test_a_folder_is_written_to_also_where_a_stream_is_set(tmp_path: Path) -> None:
     settings = ToolSettings(stream_name="events", aws_region=REGION)
-    open_writer(FolderPlace(tmp_path, "x"), settings, list[str]().extend).put([record(1)])
+    open_writer(FolderStorage(tmp_path, "x"), settings, list[str]().extend).put([record(1)])
     assert len(list(tmp_path.rglob("*.json.gz"))) == 1
 
 

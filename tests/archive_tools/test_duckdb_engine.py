@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from archive_tools import places
+from archive_tools import storage as storages
 from archive_tools.days import Days
 from archive_tools.errors import ToolError
-from archive_tools.places import BucketPlace, FolderPlace
 from archive_tools.querying import database
 from archive_tools.querying.duckdb_engine import DuckDBEngine, keys_and_ids, open_duckdb
 from archive_tools.querying.engine import open_engine
 from archive_tools.settings import ToolSettings
+from archive_tools.storage import BucketStorage, FolderStorage
 from tests.archive_tools.conftest import store
 from tests.archive_tools.engines import BUCKET, REGION, arrival, bucket_like, folder_name, line
 from webhook_app.environ import PROJECT
@@ -55,10 +55,10 @@ def engine(
     request: pytest.FixtureRequest, days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DuckDBEngine]:
     if request.param == "folder":
-        with open_duckdb(FolderPlace(days, "archive"), TODAY) as opened:
+        with open_duckdb(FolderStorage(days, "archive"), TODAY) as opened:
             yield opened
         return
-    with bucket_like(days, monkeypatch) as place, open_duckdb(place, TODAY) as opened:
+    with bucket_like(days, monkeypatch) as storage, open_duckdb(storage, TODAY) as opened:
         yield opened
 
 
@@ -67,7 +67,7 @@ def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBEngine]:
     folder = tmp_path_factory.mktemp("archive")
     for day in DAYS:
         arrival(folder, day, f"{day}T10:00")
-    with open_duckdb(FolderPlace(folder, "archive"), TODAY) as opened:
+    with open_duckdb(FolderStorage(folder, "archive"), TODAY) as opened:
         yield opened
 
 
@@ -154,8 +154,8 @@ def test_an_engine_answers_one_query_after_the_other(engine: DuckDBEngine) -> No
 
 def test_the_path_is_where_an_object_lies(engine: DuckDBEngine) -> None:
     ((path,),) = engine.run("SELECT \"$path\" FROM stripe_webhooks WHERE year = '2025'").rows
-    place = engine.copies.place
-    origin = place.name if isinstance(place, BucketPlace) else str(place.folder)  # type: ignore[attr-defined]
+    storage = engine.copies.storage
+    origin = storage.name if isinstance(storage, BucketStorage) else str(storage.folder)  # type: ignore[attr-defined]
     assert path == f"{origin}/{folder_name(DAYS[0])}/{DAYS[0]}-{DAYS[0]}T10:00-.json.gz"
 
 
@@ -167,7 +167,7 @@ def test_a_star_does_not_show_the_path(engine: DuckDBEngine) -> None:
 
 
 def test_an_archive_without_objects_has_no_rows(folder: Path) -> None:
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         assert engine.run("SELECT * FROM stripe_webhooks").rows == []
         assert engine.run("SELECT count(*) FROM stripe_events").rows == [(0,)]
 
@@ -178,13 +178,13 @@ def test_a_folder_can_be_called_as_a_pattern_or_a_partition(tmp_path: Path) -> N
     path = store(folder, line("here"))
     # what the name means as a pattern
     store(tmp_path / "it'sb--{c}" / below, line("there"))
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         rows = engine.run('SELECT id, day, "$path" FROM stripe_webhooks').rows
     assert rows == [("here", "23", str(path))]
 
 
 def test_current_date_can_be_given(days: Path) -> None:
-    with open_duckdb(FolderPlace(days, "archive"), TODAY) as engine:
+    with open_duckdb(FolderStorage(days, "archive"), TODAY) as engine:
         rows = engine.run("SELECT current_date - INTERVAL '30' DAY").rows
     assert rows == [(datetime(2026, 10, 24),)]
 
@@ -192,7 +192,7 @@ def test_current_date_can_be_given(days: Path) -> None:
 def test_times_are_utc_and_without_a_zone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "America/New_York")
     moment = "from_iso8601_timestamp('1970-01-01T02:00:05+02:00')"
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         result = engine.run(f"SELECT {moment} AS m, to_unixtime({moment}) AS s")
     assert result.rows == [(datetime(1970, 1, 1, 0, 0, 5), 5.0)]
     assert result.types == ["TIMESTAMP", "DOUBLE"]
@@ -202,13 +202,13 @@ def test_what_is_inside_a_translated_function_is_translated_too(folder: Path) ->
     payloads: tuple[object, ...] = ({"n": 3}, "no json", {"n": {}})
     store(folder, *(line(str(n), payload) for n, payload in enumerate(payloads)))
     sql = "SELECT approx_percentile(TRY_CAST(json_extract_scalar(payload, '$.n') AS bigint), 0.5)"
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         assert engine.run(f"{sql} FROM stripe_webhooks").rows == [(3,)]
 
 
 def test_a_record_beyond_duckdbs_own_limit_is_read(folder: Path) -> None:
     store(folder, line(payload="x" * 40_000_000))
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         assert engine.run("SELECT length(payload) FROM stripe_webhooks").rows == [(40_000_000,)]
 
 
@@ -242,7 +242,7 @@ def test_what_is_left_of_a_damaged_object_is_read_with_all_others(
 ) -> None:
     store(folder, name="damaged.json.gz").write_bytes(data)
     arrival(folder, "other", "2026-11-22T10:00")
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         result = engine.run("SELECT id, created, livemode FROM stripe_webhooks ORDER BY id")
     assert [row[0] for row in result.rows] == sorted([*ids, "other"])
     for id_, created, livemode in result.rows:
@@ -255,9 +255,9 @@ def test_what_is_left_of_a_damaged_object_is_read_with_all_others(
 
 def test_a_damaged_object_shows_its_own_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = store(folder, b"garbage\n" + SOUND)
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         assert engine.run('SELECT "$path" FROM stripe_webhooks').rows == [(str(damaged),)]
-    with bucket_like(folder, monkeypatch) as place, open_duckdb(place) as engine:
+    with bucket_like(folder, monkeypatch) as storage, open_duckdb(storage) as engine:
         result = engine.run('SELECT "$path" FROM stripe_webhooks')
     address = f"s3://{BUCKET}/{folder_name('2026-11-23')}/a.json.gz"
     assert (result.rows, len(result.faults)) == ([(address,)], 1)
@@ -265,7 +265,7 @@ def test_a_damaged_object_shows_its_own_path(folder: Path, monkeypatch: pytest.M
 
 def test_damage_is_found_on_the_days_that_are_read_and_told_each_time(days: Path) -> None:
     store(days, b"garbage\n", name="damaged.json.gz")
-    with open_duckdb(FolderPlace(days, "archive")) as engine:
+    with open_duckdb(FolderStorage(days, "archive")) as engine:
         for _ in range(2):
             assert len(engine.run(ALL_IDS).rows) == 5
             assert len(engine.run(ALL_IDS).faults) == 1
@@ -274,7 +274,7 @@ def test_damage_is_found_on_the_days_that_are_read_and_told_each_time(days: Path
 
 def test_a_foreign_object_is_left_out_and_told(days: Path) -> None:
     store(days, SOUND, name="notes.txt")
-    with open_duckdb(FolderPlace(days, "archive")) as engine:
+    with open_duckdb(FolderStorage(days, "archive")) as engine:
         result = engine.run(ALL_IDS)
     assert len(result.rows) == 5
     assert [str(f).rpartition("/")[2] for f in result.faults] == [
@@ -283,7 +283,7 @@ def test_a_foreign_object_is_left_out_and_told(days: Path) -> None:
 
 
 def test_an_object_that_has_gone_meanwhile_is_told(days: Path) -> None:
-    with open_duckdb(FolderPlace(days, "archive")) as engine:
+    with open_duckdb(FolderStorage(days, "archive")) as engine:
         engine.plan(ALL_IDS)
         next(days.rglob("*2026-11-22*.gz")).unlink()
         result = engine.run(ALL_IDS)
@@ -298,7 +298,7 @@ def test_no_error_quotes_a_value(function: str, folder: Path) -> None:
     expression = f"CAST({mail} AS bigint)" if function == "CAST" else f"date_parse({mail}, '%Y')"
     with (
         pytest.raises(ToolError, match="TRY_CAST") as caught,
-        open_duckdb(FolderPlace(folder, "archive")) as engine,
+        open_duckdb(FolderStorage(folder, "archive")) as engine,
     ):
         engine.run(f"SELECT {expression} FROM stripe_webhooks")
     error: BaseException | None = caught.value
@@ -309,7 +309,7 @@ def test_no_error_quotes_a_value(function: str, folder: Path) -> None:
 
 def test_a_wrong_name_is_told_with_those_that_there_are(days: Path) -> None:
     with (
-        open_duckdb(FolderPlace(days, "archive")) as engine,
+        open_duckdb(FolderStorage(days, "archive")) as engine,
         pytest.raises(ToolError, match=r'"tpye"(.|\n)*"type"(.|\n)*docs/QUERYING.md'),
     ):
         engine.run("SELECT tpye FROM stripe_webhooks")
@@ -319,13 +319,13 @@ def test_a_bucket_s_objects_are_fetched_once_and_only_those_of_the_days(
     days: Path, monkeypatch: pytest.MonkeyPatch, temporary: Path
 ) -> None:
     fetched = []
-    opened = BucketPlace.open
+    opened = BucketStorage.open
     monkeypatch.setattr(
-        BucketPlace,
+        BucketStorage,
         "open",
-        lambda place, key: fetched.append(key) or opened(place, key),  # type: ignore[func-returns-value]
+        lambda storage, key: fetched.append(key) or opened(storage, key),  # type: ignore[func-returns-value]
     )
-    with bucket_like(days, monkeypatch) as place, open_duckdb(place) as engine:
+    with bucket_like(days, monkeypatch) as storage, open_duckdb(storage) as engine:
         for _ in range(2):
             assert len(engine.run("SELECT id FROM stripe_webhooks WHERE month = '11'").rows) == 3
         assert len(fetched) == 3
@@ -338,9 +338,9 @@ def test_what_was_fetched_is_removed_after_an_error_too(
     days: Path, monkeypatch: pytest.MonkeyPatch, temporary: Path
 ) -> None:
     with (
-        bucket_like(days, monkeypatch) as place,
+        bucket_like(days, monkeypatch) as storage,
         pytest.raises(ToolError),
-        open_duckdb(place) as engine,
+        open_duckdb(storage) as engine,
     ):
         engine.run("SELECT CAST(id AS bigint) FROM stripe_webhooks")
     assert list(temporary.iterdir()) == []
@@ -349,7 +349,7 @@ def test_what_was_fetched_is_removed_after_an_error_too(
 def test_a_key_that_climbs_out_of_its_folder_is_not_followed(
     days: Path, monkeypatch: pytest.MonkeyPatch, temporary: Path
 ) -> None:
-    with bucket_like(days, monkeypatch) as place, open_duckdb(place) as engine:
+    with bucket_like(days, monkeypatch) as storage, open_duckdb(storage) as engine:
         key = f"{folder_name(DAYS[4])}/../../../../../out.json.gz"
         boto3.client("s3", REGION).put_object(Bucket=BUCKET, Key=key, Body=gzip.compress(SOUND))
         result = engine.run(ALL_IDS)
@@ -361,7 +361,7 @@ def test_a_key_that_climbs_out_of_its_folder_is_not_followed(
 def test_an_object_that_s3_does_not_give_is_told_and_the_rest_is_read(
     days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bucket_like(days, monkeypatch) as place, open_duckdb(place) as engine:
+    with bucket_like(days, monkeypatch) as storage, open_duckdb(storage) as engine:
         (gone, *_) = engine.copies.objects(engine.days)
         boto3.client("s3", REGION).delete_object(Bucket=BUCKET, Key=gone.key)
         result = engine.run(ALL_IDS)
@@ -372,7 +372,7 @@ def test_an_object_that_s3_does_not_give_is_told_and_the_rest_is_read(
 def test_a_bucket_of_which_nothing_is_given_is_an_error(
     days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bucket_like(days, monkeypatch) as place, open_duckdb(place) as engine:
+    with bucket_like(days, monkeypatch) as storage, open_duckdb(storage) as engine:
         for stored in engine.copies.objects(engine.days):
             boto3.client("s3", REGION).delete_object(Bucket=BUCKET, Key=stored.key)
         with pytest.raises(ToolError, match=r"NoSuchKey(.|\n)*s3:GetObject"):
@@ -387,37 +387,37 @@ def test_a_download_that_breaks_off_is_tried_again(
             raise ConnectionResetError
 
     broken = set()
-    opened = BucketPlace.open
+    opened = BucketStorage.open
 
-    def open_(place: BucketPlace, key: str) -> object:
+    def open_(storage: BucketStorage, key: str) -> object:
         if key in broken:
-            return opened(place, key)
+            return opened(storage, key)
         broken.add(key)
         return Broken()
 
-    monkeypatch.setattr(BucketPlace, "open", open_)
-    with bucket_like(days, monkeypatch) as place, open_duckdb(place) as engine:
+    monkeypatch.setattr(BucketStorage, "open", open_)
+    with bucket_like(days, monkeypatch) as storage, open_duckdb(storage) as engine:
         result = engine.run(ALL_IDS)
     assert (len(broken), len(result.rows), result.faults) == (5, 5, [])
 
 
 def test_the_helper_of_other_tools_gives_pairs_of_the_days_and_the_condition(days: Path) -> None:
-    place = FolderPlace(days, "archive")
+    storage = FolderStorage(days, "archive")
     november = Days(date(2026, 11, 1), date(2026, 11, 22))
-    found = keys_and_ids(place, november, "json_extract_scalar(payload, '$.id') IS NULL")
+    found = keys_and_ids(storage, november, "json_extract_scalar(payload, '$.id') IS NULL")
     assert found == {(f"{day}T10:00:00.000000Z", day) for day in DAYS[2:4]}
-    assert keys_and_ids(place, Days(), "day = '22' -- no more") == {
+    assert keys_and_ids(storage, Days(), "day = '22' -- no more") == {
         (f"{DAYS[3]}T10:00:00.000000Z", DAYS[3])
     }
 
 
 def test_the_engine_suits_the_place(days: Path) -> None:
     tools = ToolSettings(aws_region=REGION)
-    with open_engine(FolderPlace(days, "archive"), tools) as engine:
+    with open_engine(FolderStorage(days, "archive"), tools) as engine:
         assert engine.name == "duckdb"
-    with mock_aws(), open_engine(BucketPlace(BUCKET, REGION), tools) as engine:
+    with mock_aws(), open_engine(BucketStorage(BUCKET, REGION), tools) as engine:
         assert engine.name == "athena"
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
 
 
 def test_without_duckdb_the_cure_is_named_and_help_is_there(days: Path, tmp_path: Path) -> None:
@@ -448,7 +448,7 @@ def test_a_query_that_needs_more_memory_than_it_may_is_told_with_the_cure(
     monkeypatch.setattr(database, "_MOST_MEMORY_BYTES", 20_000_000)
     hungry = "SELECT array_agg(x) FROM UNNEST(sequence(1, 20000000)) AS t (x)"
     with (
-        open_duckdb(FolderPlace(days, "archive"), TODAY) as engine,
+        open_duckdb(FolderStorage(days, "archive"), TODAY) as engine,
         pytest.raises(ToolError, match=r"not enough memory(.|\n)*Athena run it"),
     ):
         engine.run(hungry)
@@ -481,5 +481,5 @@ def test_an_archive_can_have_any_name(tmp_path: Path, name: str) -> None:
         (tmp_path / name).symlink_to(tmp_path / "elsewhere")
     folder = tmp_path / name
     arrival(folder, "evt_1", "2026-11-23T10:00")
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         assert engine.run(ALL_IDS).rows == [("evt_1",)]

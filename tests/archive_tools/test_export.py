@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from archive_tools.places import FolderPlace
 from archive_tools.querying import exporting
 from archive_tools.querying.duckdb_engine import open_duckdb
+from archive_tools.storage import FolderStorage
 from tests.archive_tools.conftest import Run, store
 from tests.archive_tools.engines import BUCKET, arrival, bucket_like, folder_name, line
 
@@ -63,7 +63,7 @@ def test_each_event_is_in_the_day_of_its_earliest_arrival(run: Run, target: Path
 
 def test_an_export_of_all_is_the_view(folder: Path, run: Run, target: Path) -> None:
     run("export", "--output", str(target), "--payload")
-    with open_duckdb(FolderPlace(folder, "archive")) as engine:
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
         view = engine.run("SELECT * EXCLUDE (year, month, day) FROM stripe_events ORDER BY id")
     assert parquet(target, "* EXCLUDE (year, month, day)") == view.rows
 

@@ -7,7 +7,7 @@ import pytest
 from archive_tools import parallel
 from archive_tools.errors import ToolError
 from archive_tools.parallel import batches, over_cores
-from archive_tools.places import StoredObject
+from archive_tools.storage import StoredObject
 
 
 def doubled(number: int) -> tuple[int, int]:

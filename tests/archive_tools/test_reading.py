@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive_tools import reading
-from archive_tools.places import FolderPlace
 from archive_tools.reading import DamageError, Fault, lines
+from archive_tools.storage import FolderStorage
 
 TEXT = b"".join(b'{"received_at": "x", "n": %d}\n' % n for n in range(50_000))
 
@@ -17,7 +17,7 @@ def read(folder: Path, data: bytes) -> tuple[list[bytes], DamageError | None]:
     (folder / "a.json.gz").write_bytes(data)
     found: list[bytes] = []
     try:
-        for number, line in lines(FolderPlace(folder, "a"), "a.json.gz"):
+        for number, line in lines(FolderStorage(folder, "a"), "a.json.gz"):
             found.append(line)
             assert number == len(found)
     except DamageError as damage:
@@ -91,7 +91,7 @@ def test_a_last_line_without_newline_is_read_and_told(tmp_path: Path) -> None:
 
 def test_an_object_that_is_gone_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DamageError, match="No such file"):
-        list(lines(FolderPlace(tmp_path, "a"), "gone"))
+        list(lines(FolderStorage(tmp_path, "a"), "gone"))
 
 
 def test_a_line_without_end_does_not_fill_the_memory(

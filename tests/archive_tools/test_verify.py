@@ -9,7 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from archive_tools import parallel, places, verify
+from archive_tools import parallel, verify
+from archive_tools import storage as storages
 from archive_tools.days import Days
 from examples import month
 from tests.archive_tools.conftest import (
@@ -137,12 +138,12 @@ def test_every_damage_is_reported_with_its_place_and_stops_nothing(folder: Path,
     result = run("verify", "--json")
     assert result.exit_code == 1
     found = json.loads(result.output)
-    places = {
+    storage = {
         (fault["key"].removeprefix(f"{DAY_KEY}/"), fault["line"], fault["what"].split(":")[0])
         for fault in found["broken_at"]
     }
-    (cut_line,) = {line for key, line, _ in places if key == "cut.json.gz"}
-    assert places == {
+    (cut_line,) = {line for key, line, _ in storage if key == "cut.json.gz"}
+    assert storage == {
         ("two.json.gz", 2, "two records on one line"),
         ("empty-line.json.gz", 2, "an empty line"),
         ("cut.json.gz", cut_line, "gzip is cut short"),
@@ -200,14 +201,14 @@ def test_the_longer_tolerance_of_the_service_can_be_given(folder: Path, run: Run
 def test_a_bucket_is_verified_like_a_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     s3 = boto3.client("s3", "us-east-1")
     s3.create_bucket(Bucket="mine")
     data = gzip.compress(b"".join(lines(5)))
     s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/a.json.gz", Body=data)
     s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/b.json.gz", Body=data[:-9])
     result = run("verify", "--archive", "s3://mine", "--json", AWS_REGION="us-east-1")
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     found = json.loads(result.output)
     assert found["records"] in (9, 10)  # zlib may keep the last one to itself
     assert found["broken"] == 1
@@ -221,14 +222,14 @@ def test_an_object_in_an_archive_class_is_named_and_stops_nothing(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     s3 = boto3.client("s3", "us-east-1")
     s3.create_bucket(Bucket="mine")
     data = gzip.compress(b"".join(lines(5)))
     s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/a.json.gz", Body=data, StorageClass="GLACIER")
     s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/b.json.gz", Body=data)
     result = run("verify", "--archive", "s3://mine", AWS_REGION="us-east-1")
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     assert result.exit_code == 1
     assert f"  {DAY_KEY}/a.json.gz: cannot be read: InvalidObjectState\n" in result.output
     assert counts(result.output)["records"] == 5
@@ -263,7 +264,7 @@ def test_secrets_that_are_no_text_are_an_error(run: Run, tmp_path: Path) -> None
 def test_each_day_is_judged_by_its_own_folder(folder: Path) -> None:
     for n in range(4):
         store(folder, *lines(1), day=f"webhooks/year=2026/month=11/day={20 + n}")
-    place = places.FolderPlace(folder, "a")
-    tally = verify.verified(place, Days(), [SECRET], 300)
+    storage = storages.FolderStorage(folder, "a")
+    tally = verify.verified(storage, Days(), [SECRET], 300)
     assert (tally.objects, tally.broken) == (4, 2)
     assert tally.genuine_days == {date(2026, 11, 22), date(2026, 11, 23)}

@@ -19,7 +19,7 @@ import click
 from stripe import WebhookSignature
 
 from archive_tools.parallel import cores
-from archive_tools.places import folder_of
+from archive_tools.storage import folder_of
 from examples import month, stripe
 from webhook_app.events.record import webhook_record
 

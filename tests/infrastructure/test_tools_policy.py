@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from moto import mock_aws
 
-from archive_tools import places
+from archive_tools import storage as storages
 from archive_tools.cli import archive
 from archive_tools.querying import athena_engine
 from archive_tools.settings import ToolSettings
@@ -96,7 +96,12 @@ def guard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Guard]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    caches = (places.s3_client, firehose.firehose_client, firehose.s3_client, firehose.aws_session)
+    caches = (
+        storages.s3_client,
+        firehose.firehose_client,
+        firehose.s3_client,
+        firehose.aws_session,
+    )
     for cached in caches:
         cached.cache_clear()
     found = Guard()
@@ -208,8 +213,8 @@ def test_a_query_in_athena_needs_what_the_policy_of_athena_gives(
     run("query", "SELECT 1 AS one", "--engine", "athena")
     # one that is given up is stopped
     monkeypatch.setattr(athena_engine.AthenaEngine, "_ended", interrupted)
-    place, settings = places.BucketPlace(BUCKET, REGION), ToolSettings(aws_region=REGION)
-    with athena_engine.open_athena(place, settings) as engine, pytest.raises(KeyboardInterrupt):
+    storage, settings = storages.BucketStorage(BUCKET, REGION), ToolSettings(aws_region=REGION)
+    with athena_engine.open_athena(storage, settings) as engine, pytest.raises(KeyboardInterrupt):
         engine.run("SELECT 1 AS one")
     assert guard.refused == set()
     of_athena = {one for one in guard.allowed if one[0].startswith("athena:")}

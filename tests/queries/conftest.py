@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from archive_tools.places import FolderPlace
 from archive_tools.querying.duckdb_engine import open_duckdb
+from archive_tools.storage import FolderStorage
 from examples import month
 from webhook_app.events.record import Record
 from webhook_app.storage.local import LocalArchive
@@ -23,7 +23,7 @@ def query(
     folder: Path, sql: str, today: date | None = None
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The names and the rows that a query of Athena's dialect has on an archive without faults."""
-    with open_duckdb(FolderPlace(folder, str(folder)), today) as engine:
+    with open_duckdb(FolderStorage(folder, str(folder)), today) as engine:
         result = engine.run(sql)
     assert not result.faults
     return result.names, result.rows

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from archive_tools import places
+from archive_tools import storage as storages
 from examples import month
 from tests.archive_tools.conftest import ARRIVED, Run, signed_record, store
 from tests.archive_tools.replay.conftest import (
@@ -244,7 +244,7 @@ def test_a_bucket_is_replayed_as_a_folder_is(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     bodies = store_events(folder, 40, objects=4)
     with mock_aws():
         bucket = boto3.resource("s3", "us-east-1").create_bucket(Bucket="my-webhooks")
@@ -252,7 +252,7 @@ def test_a_bucket_is_replayed_as_a_folder_is(
             bucket.upload_file(str(path), path.relative_to(folder).as_posix())
         arguments = ("--archive", "s3://my-webhooks", "--concurrency", "1")
         result = replay(*arguments, AWS_REGION="us-east-1")
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     assert result.exit_code == 0, result.output
     assert receiver.accepted == bodies
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from archive_tools import reading
-from archive_tools.places import FolderPlace
 from archive_tools.replaying import delivery
+from archive_tools.storage import FolderStorage
 from examples.archive import records
 from tests.archive_tools.conftest import Run, store
 from tests.archive_tools.replay.conftest import (
@@ -204,10 +204,10 @@ def test_an_object_that_is_gone_by_the_time_is_a_failure_with_its_cause(
 ) -> None:
     store_events(folder, 4, objects=2)
 
-    def lines(place: FolderPlace, key: str) -> Iterator[tuple[int, bytes]]:
+    def lines(storage: FolderStorage, key: str) -> Iterator[tuple[int, bytes]]:
         if key.endswith("001.json.gz"):
             (folder / key).unlink(missing_ok=True)
-        return reading.lines(place, key)
+        return reading.lines(storage, key)
 
     monkeypatch.setattr("archive_tools.replaying.payloads.lines", lines)
     result = replay("--json")

@@ -12,7 +12,6 @@ import pytest
 from archive_tools import reading
 from archive_tools.days import Days
 from archive_tools.errors import ToolError
-from archive_tools.places import FolderPlace
 from archive_tools.replaying import payloads
 from archive_tools.replaying.crew import Crew
 from archive_tools.replaying.delivery import Outcome, wait_s
@@ -22,6 +21,7 @@ from archive_tools.replaying.plan import Plan, Planned
 from archive_tools.replaying.planning import plan_of
 from archive_tools.replaying.selection import Selection, arrivals, folders
 from archive_tools.replaying.tally import Tally
+from archive_tools.storage import FolderStorage
 from tests.archive_tools.conftest import ARRIVED, DAY_KEY
 from tests.archive_tools.replay.conftest import body_of, store_events
 
@@ -169,13 +169,13 @@ def test_few_objects_are_kept_and_neighbours_are_read_once(
     store_events(folder, 30, objects=3)
     read: list[str] = []
 
-    def lines(place: FolderPlace, key: str) -> Iterator[tuple[int, bytes]]:
+    def lines(storage: FolderStorage, key: str) -> Iterator[tuple[int, bytes]]:
         read.append(key.rpartition("/")[2])
-        return reading.lines(place, key)
+        return reading.lines(storage, key)
 
     monkeypatch.setattr("archive_tools.replaying.payloads.lines", lines)
     monkeypatch.setattr(payloads, "KEPT_BYTES", 10_000)
-    found = Payloads(FolderPlace(folder, "it"))
+    found = Payloads(FolderStorage(folder, "it"))
     for n in (0, 1, 2, 0):
         for line in range(1, 11):
             body = found.body(f"{DAY_KEY}/{n:03}.json.gz", line)
@@ -191,13 +191,13 @@ def test_an_object_is_read_by_one_of_many_threads(
     store_events(folder, 16)
     read: list[str] = []
 
-    def lines(place: FolderPlace, key: str) -> Iterator[tuple[int, bytes]]:
+    def lines(storage: FolderStorage, key: str) -> Iterator[tuple[int, bytes]]:
         read.append(key)
         time.sleep(0.05)
-        return reading.lines(place, key)
+        return reading.lines(storage, key)
 
     monkeypatch.setattr("archive_tools.replaying.payloads.lines", lines)
-    found = Payloads(FolderPlace(folder, "it"))
+    found = Payloads(FolderStorage(folder, "it"))
     wanted = [Planned(n, f"{DAY_KEY}/000.json.gz", n + 1, None, None) for n in range(16)]
     work = [lambda event: found.body(event.key, event.line)] * 4
     with Crew(work, threading.Event()) as crew:
@@ -217,9 +217,9 @@ def test_without_room_for_the_plan_the_cure_is_told(
         plan._database.execute("PRAGMA max_page_count = 8")
 
     monkeypatch.setattr(Plan, "__init__", small)
-    place = FolderPlace(folder, "it")
+    storage = FolderStorage(folder, "it")
     with (
         pytest.raises(ToolError, match=r"full\n  Cure: make room"),
-        plan_of(place, Days(), Selection(), "oldest"),
+        plan_of(storage, Days(), Selection(), "oldest"),
     ):
         pass

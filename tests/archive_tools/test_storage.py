@@ -12,11 +12,11 @@ import pytest
 from botocore.response import StreamingBody
 from moto import mock_aws
 
-from archive_tools import places
+from archive_tools import storage as storages
 from archive_tools.days import Days
 from archive_tools.errors import ToolError
-from archive_tools.places import BucketPlace, FolderPlace, Place, objects_of, open_place
 from archive_tools.settings import ToolSettings
+from archive_tools.storage import BucketStorage, FolderStorage, Storage, objects_of, open_storage
 
 BUCKET = "my-webhooks"
 OBJECTS = {
@@ -40,46 +40,46 @@ NEW_YEAR = [
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def place(
+def storage(
     request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Place]:
+) -> Iterator[Storage]:
     if request.param == "folder":
         for key, data in OBJECTS.items():
             (folder / key).parent.mkdir(parents=True, exist_ok=True)
             (folder / key).write_bytes(data)
-        yield FolderPlace(folder, "archive")
+        yield FolderStorage(folder, "archive")
         return
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     with mock_aws():
         s3 = boto3.client("s3", "us-east-1")
         s3.create_bucket(Bucket=BUCKET)
         for key, data in OBJECTS.items():
             s3.put_object(Bucket=BUCKET, Key=key, Body=data)
         s3.put_object(Bucket=BUCKET, Key="webhooks/", Body=b"")
-        yield BucketPlace(BUCKET, "us-east-1")
-    places.s3_client.cache_clear()
+        yield BucketStorage(BUCKET, "us-east-1")
+    storages.s3_client.cache_clear()
 
 
-def test_days_are_those_of_the_layout_and_the_calendar(place: Place) -> None:
-    assert place.days() == [date(2025, 12, 31), date(2026, 1, 1)]
+def test_days_are_those_of_the_layout_and_the_calendar(storage: Storage) -> None:
+    assert storage.days() == [date(2025, 12, 31), date(2026, 1, 1)]
 
 
-def test_a_day_has_its_objects_in_order_without_the_hidden(place: Place) -> None:
-    found = list(place.objects(date(2026, 1, 1)))
+def test_a_day_has_its_objects_in_order_without_the_hidden(storage: Storage) -> None:
+    found = list(storage.objects(date(2026, 1, 1)))
     assert [stored.key for stored in found] == NEW_YEAR
     assert [stored.size for stored in found] == [2, 3, 4]
-    assert list(place.objects(date(2026, 1, 2))) == []
+    assert list(storage.objects(date(2026, 1, 2))) == []
 
 
-def test_a_range_has_the_objects_of_its_days(place: Place) -> None:
-    assert [s.key for s in objects_of(place, Days(date(2026, 1, 1)))] == NEW_YEAR
-    assert len(objects_of(place, Days())) == 4
+def test_a_range_has_the_objects_of_its_days(storage: Storage) -> None:
+    assert [s.key for s in objects_of(storage, Days(date(2026, 1, 1)))] == NEW_YEAR
+    assert len(objects_of(storage, Days())) == 4
 
 
-def test_what_is_in_no_day_is_a_stray(place: Place) -> None:
-    assert sorted(stored.key for stored in place.strays()) == [
+def test_what_is_in_no_day_is_a_stray(storage: Storage) -> None:
+    assert sorted(stored.key for stored in storage.strays()) == [
         "webhooks/2026/11/23/f.json.gz",
         "webhooks/stray.csv",
         "webhooks/year=2026/month=02/day=31/e.json.gz",
@@ -87,19 +87,19 @@ def test_what_is_in_no_day_is_a_stray(place: Place) -> None:
     ]
 
 
-def test_an_object_is_read_from_its_beginning(place: Place) -> None:
-    with place.open(NEW_YEAR[1]) as stored:
+def test_an_object_is_read_from_its_beginning(storage: Storage) -> None:
+    with storage.open(NEW_YEAR[1]) as stored:
         assert stored.read(2) == b"33"
         assert stored.read() == b"3"
 
 
-def test_an_object_that_is_not_there_is_an_os_error(place: Place) -> None:
+def test_an_object_that_is_not_there_is_an_os_error(storage: Storage) -> None:
     with pytest.raises(OSError, match=r"NoSuchKey|No such file"):
-        place.open("webhooks/gone")
+        storage.open("webhooks/gone")
 
 
-def test_a_place_goes_to_other_processes(place: Place) -> None:
-    assert pickle.loads(pickle.dumps(place)) == place
+def test_a_place_goes_to_other_processes(storage: Storage) -> None:
+    assert pickle.loads(pickle.dumps(storage)) == storage
 
 
 @mock_aws
@@ -108,32 +108,32 @@ def test_a_bucket_that_cannot_be_listed_is_told_with_the_cure(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    places.s3_client.cache_clear()
+    storages.s3_client.cache_clear()
     with pytest.raises(ToolError, match=r"NoSuchBucket(.|\n)*s3:ListBucket"):
-        BucketPlace("no-such-bucket", "us-east-1").days()
-    places.s3_client.cache_clear()
+        BucketStorage("no-such-bucket", "us-east-1").days()
+    storages.s3_client.cache_clear()
 
 
 def test_an_archive_without_anything_has_no_days(folder: Path) -> None:
-    place = FolderPlace(folder, "archive")
-    assert place.days() == []
-    assert list(place.strays()) == []
+    storage = FolderStorage(folder, "archive")
+    assert storage.days() == []
+    assert list(storage.strays()) == []
 
 
 def test_what_nothing_can_be_read_of_is_there_and_leads_nowhere(folder: Path) -> None:
-    place, day = FolderPlace(folder, "archive"), date(2026, 1, 1)
+    storage, day = FolderStorage(folder, "archive"), date(2026, 1, 1)
     inside = folder / "webhooks/year=2026/month=01/day=01"
     (inside / "a.json.gz").mkdir(parents=True)
     (inside / "gone.json.gz").symlink_to("/no/such/file")
     (inside / "round.json.gz").symlink_to(inside)
     (inside / "self.json.gz").symlink_to("self.json.gz")
     (folder / "webhooks/round").symlink_to(folder / "webhooks")
-    found = [stored.key.rpartition("/")[2] for stored in place.objects(day)]
+    found = [stored.key.rpartition("/")[2] for stored in storage.objects(day)]
     assert found == ["gone.json.gz", "round.json.gz", "self.json.gz"]
-    for stored in place.objects(day):
+    for stored in storage.objects(day):
         with pytest.raises(OSError, match=r"No such file|Is a directory|Too many levels"):
-            place.open(stored.key)
-    assert list(place.strays()) == []
+            storage.open(stored.key)
+    assert list(storage.strays()) == []
 
 
 @pytest.fixture
@@ -156,11 +156,11 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 def test_a_folder_of_a_day_that_cannot_be_listed_is_shown_as_one(
     folder: Path, closed: Callable[[Path], None]
 ) -> None:
-    place = FolderPlace(folder, "archive")
+    storage = FolderStorage(folder, "archive")
     inside = folder / "webhooks/year=2026/month=01/day=01"
     inside.mkdir(parents=True)
     closed(inside)
-    (shown,) = place.objects(date(2026, 1, 1))
+    (shown,) = storage.objects(date(2026, 1, 1))
     assert shown.key == "webhooks/year=2026/month=01/day=01"
 
 
@@ -170,35 +170,35 @@ def test_a_month_that_cannot_be_listed_is_not_taken_for_empty(
     (folder / "webhooks/year=2026/month=01/day=01").mkdir(parents=True)
     (folder / "webhooks/lost+found").mkdir()
     closed(folder / "webhooks/lost+found")
-    assert FolderPlace(folder, "archive").days() == [date(2026, 1, 1)]
+    assert FolderStorage(folder, "archive").days() == [date(2026, 1, 1)]
     closed(folder / "webhooks/year=2026/month=01")
     with pytest.raises(ToolError, match=r"month=01 cannot be listed: Permission denied\n  Cure: "):
-        FolderPlace(folder, "archive").days()
+        FolderStorage(folder, "archive").days()
 
 
 def test_the_named_archive_wins_over_the_environment(folder: Path, tmp_path: Path) -> None:
     settings = ToolSettings(archive_dir=tmp_path, archive_bucket="other", aws_region="eu-west-1")
-    assert open_place(str(folder), settings).name == str(folder)
-    assert open_place("s3://mine", settings) == BucketPlace("mine", "eu-west-1")
-    assert open_place("s3://mine/webhooks/", settings) == BucketPlace("mine", "eu-west-1")
-    assert open_place(None, settings).name == str(tmp_path)
-    assert open_place(None, ToolSettings(archive_bucket="other")).name == "s3://other"
+    assert open_storage(str(folder), settings).name == str(folder)
+    assert open_storage("s3://mine", settings) == BucketStorage("mine", "eu-west-1")
+    assert open_storage("s3://mine/webhooks/", settings) == BucketStorage("mine", "eu-west-1")
+    assert open_storage(None, settings).name == str(tmp_path)
+    assert open_storage(None, ToolSettings(archive_bucket="other")).name == "s3://other"
 
 
 @pytest.mark.parametrize("archive", ["s3://", "s3://mine/elsewhere", "/no/such/folder"])
 def test_an_archive_that_cannot_be_is_refused(archive: str) -> None:
     with pytest.raises(ToolError, match="Cure: "):
-        open_place(archive, ToolSettings())
+        open_storage(archive, ToolSettings())
 
 
 def test_without_any_archive_the_cure_names_the_variables() -> None:
     with pytest.raises(ToolError, match="ARCHIVE_DIR nor ARCHIVE_BUCKET"):
-        open_place(None, ToolSettings())
+        open_storage(None, ToolSettings())
 
 
 def test_a_download_that_breaks_off_is_an_os_error() -> None:
     body = StreamingBody(io.BytesIO(b"half"), content_length=8)
-    with io.BufferedReader(places._Download(body)) as stored:
+    with io.BufferedReader(storages._Download(body)) as stored:
         assert stored.read(2) == b"ha"
         with pytest.raises(OSError, match="broke off: IncompleteReadError"):
             stored.read()

@@ -34,7 +34,7 @@ class StoredObject:
     """Bytes as stored, compressed."""
 
 
-class Place(Protocol):
+class Storage(Protocol):
     """An archive to read from. It can be pickled: every process opens what it needs itself."""
 
     @property
@@ -58,12 +58,12 @@ class Place(Protocol):
         """
 
 
-def objects_of(place: Place, days: Days) -> list[StoredObject]:
+def objects_of(storage: Storage, days: Days) -> list[StoredObject]:
     """Return the objects of a range of days, oldest day first."""
-    return [stored for day in place.days() if day in days for stored in place.objects(day)]
+    return [stored for day in storage.days() if day in days for stored in storage.objects(day)]
 
 
-def open_place(archive: str | None, settings: ToolSettings) -> Place:
+def open_storage(archive: str | None, settings: ToolSettings) -> Storage:
     """Return the archive that was named, or the one that the service's variables name.
 
     Args:
@@ -77,23 +77,23 @@ def open_place(archive: str | None, settings: ToolSettings) -> Place:
         bucket, _, rest = archive.removeprefix("s3://").partition("/")
         if not bucket or rest.strip("/") not in ("", "webhooks"):
             raise ToolError(f"{archive} is not a bucket", "give s3:// and the bucket's name alone")
-        return BucketPlace(bucket, settings.aws_region)
+        return BucketStorage(bucket, settings.aws_region)
     if archive:
         return _folder(Path(archive), "name the folder that has `webhooks` in it, or s3://bucket")
     if settings.archive_dir:
         return _folder(settings.archive_dir, "the service makes it at its first boot: `make run`")
     if settings.archive_bucket:
-        return BucketPlace(settings.archive_bucket, settings.aws_region)
+        return BucketStorage(settings.archive_bucket, settings.aws_region)
     raise ToolError(
         "Which archive? Neither ARCHIVE_DIR nor ARCHIVE_BUCKET is set",
         "set one of them, or give --archive FOLDER or --archive s3://bucket",
     )
 
 
-def _folder(folder: Path, cure: str) -> "FolderPlace":
+def _folder(folder: Path, cure: str) -> "FolderStorage":
     if not folder.is_dir():
         raise ToolError(f"There is no archive in {folder}", cure)
-    return FolderPlace(folder.absolute(), str(folder))
+    return FolderStorage(folder.absolute(), str(folder))
 
 
 def _day(key: str) -> date | None:
@@ -117,7 +117,7 @@ def _hidden(key: str) -> bool:
 
 
 @dataclass(frozen=True)
-class FolderPlace:
+class FolderStorage:
     """The archive in a local folder."""
 
     folder: Path
@@ -229,7 +229,7 @@ class _Download(io.RawIOBase):
 
 
 @dataclass(frozen=True)
-class BucketPlace:
+class BucketStorage:
     """The archive in an S3 bucket, read with the usual AWS credentials.
 
     It needs s3:ListBucket on the bucket and s3:GetObject under `webhooks/`.
