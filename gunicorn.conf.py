@@ -5,7 +5,6 @@ https://docs.gunicorn.org/en/stable/settings.html
 
 import gc
 import sys
-from pathlib import Path
 from typing import Any
 
 from webhook_app.environ import SettingsError
@@ -14,10 +13,9 @@ from webhook_app.serving import boot
 from webhook_app.serving.capacity import memory_limit_bytes, worker_count
 from webhook_app.serving.prewarm import prewarm
 from webhook_app.serving.signals import hold_stop_signals
-from webhook_app.settings import Settings
 
 try:
-    _settings = Settings.from_environ()
+    _settings = boot.read_settings()
 except SettingsError as _error:
     # here, in the master: in a worker it would be started again and again
     sys.exit(str(_error))
@@ -39,14 +37,9 @@ graceful_timeout = 20
 
 # nothing here uses it
 control_socket_disable = True
-# heartbeats go to memory: a disk that hangs would have every worker ended
-# gunicorn makes its files there safely, and unlinks them at once
-_memory = Path("/dev/shm")  # noqa: S108 # nosec B108
-worker_tmp_dir = str(_memory) if _memory.is_dir() else None
 
 # every delivery logs a line of its own; gunicorn's lines come out in the same form
 accesslog = None
-loglevel = _settings.log_level.lower()
 logconfig_dict = configuration(_settings)
 
 

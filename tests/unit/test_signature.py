@@ -1,9 +1,12 @@
 import time
+import tracemalloc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stripe import WebhookSignature
+from stripe import SignatureVerificationError, WebhookSignature
 
+from tests.support import stripe_client
 from webhook_app.events.signature import Refusal, signer, verify
 
 SECRET, OTHER = "whsec_first", "whsec_second"
@@ -51,6 +54,13 @@ def test_a_stale_signature_is_refused() -> None:
     assert check(BODY, signed(age_s=302), tolerance_s=600) is None
 
 
+def test_a_signature_of_the_future_is_refused() -> None:
+    assert check(BODY, signed(age_s=-298)) is None
+    assert check(BODY, signed(age_s=-303)) is Refusal.IN_THE_FUTURE
+    assert check(BODY, signed(age_s=-303), tolerance_s=600) is None
+    assert check(BODY, signed(secret="whsec_guess", age_s=-999)) is Refusal.NO_MATCH
+
+
 def test_an_old_forgery_is_no_stale_signature() -> None:
     assert check(BODY, signed(secret="whsec_guess", age_s=999)) is Refusal.NO_MATCH
 
@@ -86,9 +96,35 @@ def test_a_malformed_header_is_named() -> None:
         assert check(BODY, header) is Refusal.MALFORMED_HEADER, header
 
 
-def test_a_body_that_is_not_utf8_is_refused() -> None:
-    assert check(b"\xff\xfe", signed()) is Refusal.NOT_UTF8
-    assert check(b'"\xed\xa0\x80"', signed()) is Refusal.NOT_UTF8
+@pytest.mark.parametrize("body", [b"\xff\xfe", b'"\xed\xa0\x80"'])
+def test_a_signed_body_that_is_not_utf8_is_refused(body: bytes) -> None:
+    assert check(body, stripe_client.signature(body, SECRET)) is Refusal.NOT_UTF8
+    assert check(body, signed()) is Refusal.NO_MATCH
+
+
+def test_a_large_body_that_nobody_signed_is_looked_at_as_bytes() -> None:
+    """Decoded, one character beyond ASCII would make four bytes of each."""
+    body = "é\N{GRINNING FACE}".encode() + b"x" * 4_000_000
+    header = signed()
+    tracemalloc.start()
+    try:
+        assert check(body, header) is Refusal.NO_MATCH
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+
+
+@given(st.text(max_size=50), st.text("0123456789abcdef=,tv1", max_size=40))
+def test_what_stripes_own_check_accepts_is_not_refused_before(text: str, extra: str) -> None:
+    body = text.encode(errors="ignore")
+    header = f"{signed(body)}{extra}"
+    try:
+        WebhookSignature.verify_header(body.decode(), header, SECRET, 300)
+    except SignatureVerificationError:
+        assert check(body, header) is not None
+    else:
+        assert check(body, header) is None
 
 
 @given(st.text())

@@ -4,9 +4,11 @@ Knows bytes and headers, not events: a body is verified before anything parses i
 https://docs.stripe.com/webhooks#verify-manually
 """
 
+import hmac
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from stripe import SignatureVerificationError, WebhookSignature
 
@@ -19,10 +21,20 @@ class Refusal(StrEnum):
     NOT_UTF8 = "body not UTF-8"
     NO_MATCH = "no matching signature"
     TOO_OLD = "too old"
+    IN_THE_FUTURE = "signed in the future"
+
+
+class _Header(NamedTuple):
+    """A header in Stripe's form: `t=…,v1=…`."""
+
+    time: int
+    """Unix seconds."""
+    signatures: list[str]
+    """Of the scheme v1, in hexadecimal digits."""
 
 
 def verify(
-    body: bytes, header: str | None, secrets: Iterable[str], tolerance_s: int
+    body: bytes, header: str | None, secrets: Sequence[str], tolerance_s: int
 ) -> Refusal | None:
     """Return None if one of the secrets signed the body within the tolerance, else the refusal.
 
@@ -31,32 +43,35 @@ def verify(
     """
     if not header:
         return Refusal.MISSING_HEADER
-    time_signed = signed_at(header)
-    if time_signed is None:
+    parsed = _parse(header)
+    if parsed is None:
         return Refusal.MALFORMED_HEADER
+    number = _matching(body, parsed, secrets)
+    if number is None:
+        return Refusal.NO_MATCH
+    age_s = time.time() - parsed.time
+    if age_s > tolerance_s:
+        return Refusal.TOO_OLD
+    # Stripe's check has no bound on this side
+    if age_s < -tolerance_s:
+        return Refusal.IN_THE_FUTURE
     try:
-        # decoded once here, not once for every secret in there
         payload = body.decode()
     except UnicodeDecodeError:
         return Refusal.NOT_UTF8
-    secrets = tuple(secrets)
-    if any(_signed(payload, header, secret, tolerance_s) for secret in secrets):
-        return None
-    # verified again without the age, to tell a wrong clock from a wrong secret
-    stale = time_signed < time.time() - tolerance_s
-    if stale and any(_signed(payload, header, secret, None) for secret in secrets):
-        return Refusal.TOO_OLD
-    return Refusal.NO_MATCH
+    return None if _confirmed(payload, header, secrets[number]) else Refusal.NO_MATCH
 
 
-def signer(payload: str, header: str, secrets: Iterable[str]) -> int | None:
+def signer(payload: str, header: str, secrets: Sequence[str]) -> int | None:
     """Return the index of the first of the secrets that signed a payload, whenever that was.
 
     None where none of them did. For what has been archived: its age says nothing against it.
     """
-    if signed_at(header) is None:
+    parsed = _parse(header)
+    if parsed is None:
         return None
-    return next((n for n, s in enumerate(secrets) if _signed(payload, header, s, None)), None)
+    number = _matching(payload.encode(), parsed, secrets)
+    return number if number is not None and _confirmed(payload, header, secrets[number]) else None
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -67,18 +82,42 @@ def sign(body: bytes, secret: str) -> str:
 
 def signed_at(header: str) -> int | None:
     """Return the Unix seconds of a header in Stripe's form (`t=…,v1=…`), None for any other."""
-    items = [item.partition("=") for item in header.split(",")]
-    times = [value for scheme, _, value in items if scheme == "t"]
-    # ASCII alone: verify_header raises TypeError when it compares a v1 that is not
-    if not times or not header.isascii() or not any(scheme == "v1" for scheme, _, _ in items):
+    parsed = _parse(header)
+    return parsed.time if parsed else None
+
+
+def _parse(header: str) -> _Header | None:
+    items = [item.split("=") for item in header.split(",")]
+    times = [item[1] for item in items if item[0] == "t" and len(item) > 1]
+    signatures = [item[1] for item in items if item[0] == "v1" and len(item) > 1]
+    # ASCII alone: a comparison with a v1 that is not raises TypeError, in Stripe's check too
+    if not times or not signatures or not header.isascii():
         return None
     # 12 digits reach past the year 30000 and are far from what int() refuses
-    return int(times[0]) if times[0].isdigit() and len(times[0]) <= 12 else None
+    return (
+        _Header(int(times[0]), signatures) if times[0].isdigit() and len(times[0]) <= 12 else None
+    )
 
 
-def _signed(payload: str, header: str, secret: str, tolerance_s: int | None) -> bool:
+def _matching(body: bytes, header: _Header, secrets: Sequence[str]) -> int | None:
+    """Return the index of the first of the secrets with which the body has such a signature.
+
+    A first check, over the bytes as they are: Stripe's decodes, formats and encodes the body before
+    it refuses it, which takes 25 times the memory of a large one. That is for signed ones alone.
+    """
+    for number, secret in enumerate(secrets):
+        mac = hmac.new(secret.encode(), b"%d." % header.time, "sha256")
+        mac.update(body)
+        expected = mac.hexdigest()
+        if any(hmac.compare_digest(expected, signature) for signature in header.signatures):
+            return number
+    return None
+
+
+def _confirmed(payload: str, header: str, secret: str) -> bool:
+    """Return what Stripe's own check says, which decides. It is not asked about the age."""
     try:
-        WebhookSignature.verify_header(payload, header, secret, tolerance_s)
+        WebhookSignature.verify_header(payload, header, secret)
     except SignatureVerificationError:
         # not to be logged: it carries the body and the header
         return False

@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TextIO
@@ -44,7 +45,12 @@ def configuration(settings: Settings) -> dict[str, object]:
         "handlers": handlers | {"plain": {"class": "logging.StreamHandler"}},
         "root": {"level": settings.log_level, "handlers": list(handlers)},
         "loggers": {
-            "gunicorn.error": {"level": settings.log_level, "handlers": [], "propagate": True},
+            # below INFO gunicorn logs what clients have sent, signatures included
+            "gunicorn.error": {
+                "level": "INFO" if settings.log_level == "DEBUG" else settings.log_level,
+                "handlers": [],
+                "propagate": True,
+            },
             # the development server says where it runs in lines and colours of its own
             "werkzeug": {"level": "INFO", "handlers": ["plain"], "propagate": False},
             # below WARNING they tell about every request to AWS, headers and bodies included
@@ -134,14 +140,25 @@ def _pipe_writer() -> tuple[Callable[[bytes], int], Callable[[], None]]:
 
 
 class LogFile(WatchedFileHandler):
-    """A log file that follows its name when logrotate moves the file away."""
+    """A log file that follows its name when logrotate moves the file away.
+
+    Where it cannot be opened again, lines go nowhere, and each of them tries once more. It never
+    raises: gunicorn, too, opens the files of the log again, in the process that starts the workers.
+    """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(path, encoding="utf-8")
 
+    def _open(self) -> TextIOWrapper:
+        path = Path(self.baseFilename)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a", encoding="utf-8")
+        except OSError:
+            return Path(os.devnull).open("a", encoding="utf-8")
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; drop it where the file cannot be opened again."""
+        """Write a line; drop it where the file cannot be looked at or written to."""
         try:
             super().emit(record)
         except OSError:

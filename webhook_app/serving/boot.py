@@ -5,6 +5,7 @@ still replace what gunicorn.conf.py sets, and the port can be taken.
 """
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -13,10 +14,36 @@ from typing import Any
 
 from gunicorn import util
 
+from ..environ import SettingsError
 from ..settings import Settings
+
+log = logging.getLogger(__name__)
 
 # after a restart the workers of the server before may hold the port a little longer
 _PORT_WAIT_S = 2.0
+
+
+_settings: Settings | None = None
+
+
+def read_settings() -> Settings:
+    """Return the settings; at a reload, those that are in use where the new ones are unfit.
+
+    gunicorn reads its configuration again at a SIGHUP, and ends the service if that fails.
+
+    Raises:
+        SettingsError: at the boot.
+    """
+    global _settings
+    try:
+        _settings = Settings.from_environ()
+    except SettingsError as error:
+        if _settings is None:
+            raise
+        problems = [f"{variable} {wrong}" for variable, wrong, _ in error.problems]
+        fields = {"problems": problems, "fix": "correct them and reload again"}
+        log.exception("Reload without the new configuration", extra={"fields": fields})
+    return _settings
 
 
 def check(server: Any) -> None:

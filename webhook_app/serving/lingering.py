@@ -11,16 +11,18 @@ from typing import Any
 
 #: Seconds that a client may take to read its answer.
 LINGER_S = 1.0
-#: Clients of one worker; the next one is closed at once.
-MAX_LINGERING = 400
 
 
 class LingeringClients:
     """The clients of one worker that are on their way out."""
 
-    def __init__(self, poller: Any) -> None:
-        """Register clients with `poller`; the worker calls `read` for each that is readable."""
+    def __init__(self, poller: Any, most: int) -> None:
+        """Register clients with `poller`; the worker calls `read` for each that is readable.
+
+        More than `most` are not kept: the next one is closed at once.
+        """
         self._poller = poller
+        self._most = most
         # in the order of their deadlines
         self._clients: dict[int, tuple[socket.socket, float]] = {}
 
@@ -42,7 +44,7 @@ class LingeringClients:
         except OSError:
             client.close()
             return
-        if len(self._clients) >= MAX_LINGERING:
+        if len(self._clients) >= self._most:
             client.close()
             return
         self._clients[client.fileno()] = (client, time.monotonic() + LINGER_S)
@@ -52,13 +54,17 @@ class LingeringClients:
         """Throw away what a client has sent; close it when it has closed its side."""
         client, _ = self._clients[number]
         try:
-            closed = not client.recv(262_144)
+            closed = not client.recv(65_536)
         except BlockingIOError:
             return
         except OSError:
             closed = True
         if closed:
             self._close(number)
+
+    def close_oldest(self) -> None:
+        """Close the one that has had the longest time."""
+        self._close(next(iter(self._clients)))
 
     def close_late(self, now: float) -> None:
         """Close those whose time is over."""

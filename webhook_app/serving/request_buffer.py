@@ -15,6 +15,8 @@ import httptools
 
 #: Bytes of a request's head. Stripe's, with what a platform's router adds, has about 1,000.
 MAX_HEAD_BYTES = 32_768
+#: What chunks may add to a body beyond `MAX_HEAD_BYTES`: one byte in eight, as with 48-byte chunks.
+MAX_CHUNK_OVERHEAD = 8
 
 
 class RequestError(Exception):
@@ -99,9 +101,22 @@ class RequestBuffer:
         elif not self._in_body:
             if self.received_bytes > MAX_HEAD_BYTES:
                 raise RequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head too large")
-        elif self.received_bytes > MAX_HEAD_BYTES + 2 * self._limits.body_bytes:
+        elif self._overhead_bytes > MAX_HEAD_BYTES + self._body.tell() // MAX_CHUNK_OVERHEAD:
             # chunks of a byte each, chunk extensions or trailers without end
             raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body too large as sent")
+
+    @property
+    def body_bytes(self) -> int:
+        """How large the body will be, as far as it is known: announced, or received so far."""
+        if not self._in_body:
+            return 0
+        announced = 0 if self._chunked else int(self.environ.get("CONTENT_LENGTH", "0"))
+        return max(announced, self._body.tell())
+
+    @property
+    def _overhead_bytes(self) -> int:
+        """What was received and is not body: the head, and what chunks add."""
+        return self.received_bytes - self._body.tell()
 
     def end(self) -> None:
         """Note that the client has closed its side; the application refuses a body cut short."""
