@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import click
 
 from tests.fakes.firehose import FakeFirehose
+from tests.support import stripe_client
 from tests.support.service import Service
 
 from . import processes
@@ -35,6 +36,8 @@ JUNK_A_SECOND = 500
 FIREHOSE_LATENCY_S = 0.1
 #: What unfinished requests may take: 400 in each worker would not take this much.
 MEMORY_MB = 30
+
+CHUNKED = stripe_client.head("Transfer-Encoding: chunked")
 
 Client = Callable[[int], Awaitable[None]]
 
@@ -83,7 +86,7 @@ HEADING = (
 )
 
 
-async def _drip(port: int, head: bytes, drop: bytes) -> None:
+async def _drip(port: int, head: bytes, drop: bytes, pause_s: float = 0.2) -> None:
     """Send a beginning, then a byte a second, until the service has had enough; again and again."""
     while True:
         with contextlib.suppress(OSError):
@@ -97,7 +100,7 @@ async def _drip(port: int, head: bytes, drop: bytes) -> None:
                         writer.write(drop)
             finally:
                 writer.close()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(pause_s)
 
 
 async def nobody(_: int) -> None:
@@ -137,6 +140,52 @@ async def never_reading(port: int) -> None:
                 writer.transport.abort()
 
 
+async def flooding(port: int, head: bytes, piece: bytes) -> None:
+    """Send a beginning, then the same piece as fast as it is taken; again and again."""
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(head)
+                while True:
+                    writer.write(piece)
+                    await writer.drain()
+            finally:
+                writer.transport.abort()
+        await asyncio.sleep(0.01)
+
+
+async def tiny_chunks(port: int) -> None:
+    """Send a body in chunks of a byte."""
+    await flooding(port, CHUNKED, b"1\r\nx\r\n" * 10_000)
+
+
+async def endless_trailer(port: int) -> None:
+    """Send a trailer that never ends, behind a large body."""
+    await flooding(port, CHUNKED + b"100000\r\n%s\r\n0\r\nX: " % (b"x" * 2**20), b"a" * 5_000)
+
+
+async def endless_chunk_size(port: int) -> None:
+    """Send the line of a chunk's size without an end."""
+    await flooding(port, CHUNKED + b"1;", b"a" * 5_000)
+
+
+async def large_bodies(port: int) -> None:
+    """Post bodies of the largest size; the one character takes most memory when decoded."""
+    body = "\N{GRINNING FACE}".encode().ljust(4 * 2**20, b"x")
+    lines = f"Stripe-Signature: t={int(time.time())},v1={'0' * 64}", f"Content-Length: {len(body)}"
+    while True:
+        await deliver(port, stripe_client.head(*lines) + body)
+        await asyncio.sleep(0.1)
+
+
+async def slow_large_bodies(port: int) -> None:
+    """Send most of a large body, and the rest a byte a second."""
+    body = stripe_client.head("Content-Length: 4000001") + b"x" * 4_000_000
+    # 100 MB a second from all of them
+    await _drip(port, body, b"x", pause_s=10)
+
+
 async def junk(port: int) -> None:
     """Post a body that nobody signed, at a share of the whole rate."""
     body = b'{"id": "evt_junk"}' * 60
@@ -150,20 +199,27 @@ async def junk(port: int) -> None:
         await asyncio.sleep(max(0.0, pause * (0.5 if turn == 1 else 1)))
 
 
-KINDS: dict[str, Client] = {
-    "none": nobody,
-    f"{CLIENTS} connections, idle": idle,
-    f"{CLIENTS} connections, idle after half a line": half_idle,
-    f"{CLIENTS} headers, a byte a second": dripping_header,
-    f"{CLIENTS} bodies, a byte a second": dripping_body,
-    f"{CLIENTS} that neither read nor close": never_reading,
-    f"{JUNK_A_SECOND} unsigned posts a second": junk,
+#: What each kind does, and how many there are of it.
+KINDS: dict[str, tuple[Client, int]] = {
+    "none": (nobody, 0),
+    f"{CLIENTS} connections, idle": (idle, CLIENTS),
+    f"{CLIENTS} connections, idle after half a line": (half_idle, CLIENTS),
+    f"{CLIENTS} headers, a byte a second": (dripping_header, CLIENTS),
+    f"{CLIENTS} bodies, a byte a second": (dripping_body, CLIENTS),
+    f"{CLIENTS} that neither read nor close": (never_reading, CLIENTS),
+    f"{JUNK_A_SECOND} unsigned posts a second": (junk, CLIENTS),
+    "4 bodies in chunks of a byte, fast": (tiny_chunks, 4),
+    "4 trailers without an end, fast": (endless_trailer, 4),
+    "4 chunk sizes without an end, fast": (endless_chunk_size, 4),
+    "6 unsigned posts of 4 MiB each, always": (large_bodies, 6),
+    "250 bodies of 4 MB, slow at the end": (slow_large_bodies, 250),
 }
 
 
-async def _deliver_among(port: int, client: Client, seconds: float) -> tuple[Load, Load]:
+async def _deliver_among(port: int, kind: str, seconds: float) -> tuple[Load, Load]:
     """Deliver for that long among many of these clients, and ask for /health all the while."""
-    clients = [asyncio.ensure_future(client(port)) for _ in range(CLIENTS)]
+    client, count = KINDS[kind]
+    clients = [asyncio.ensure_future(client(port)) for _ in range(count)]
     await asyncio.sleep(1)
     count = round(EVENTS_A_SECOND * seconds)
     events = [request(event_body(number)) for number in range(count)]
@@ -198,7 +254,7 @@ def measure(kind: str, threads: int, seconds: float) -> Row:
             asyncio.run(_warm_up(one.port))
             firehose.records.clear()
             before = memory_mb(one)
-            events, healths = asyncio.run(_deliver_among(one.port, KINDS[kind], seconds))
+            events, healths = asyncio.run(_deliver_among(one.port, kind, seconds))
             after = memory_mb(one)
     archived = {json.loads(payload)["id"] for payload in firehose.payloads()}
     return Row(kind, threads, events, healths, len(archived), (before, after))
