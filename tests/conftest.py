@@ -35,7 +35,7 @@ class FakeArchive:
         self.records: list[Record] = []
         self.failure: str | None = None
 
-    def put(self, record: Record) -> None:
+    def put(self, record: Record, deadline: float) -> None:
         if self.failure:
             raise ArchiveError(self.failure)
         self.records.append(record)

@@ -113,6 +113,7 @@ class StreamWriter:
         self._stream = settings.stream_name or ""
         self._client = firehose_client(settings)
         self._archive: Archive = FirehoseArchive(settings)
+        self._budget_s = settings.archive_budget_s
         self._confirmed = confirmed
         self._sleep = sleep
         self._batched = True
@@ -158,7 +159,7 @@ class StreamWriter:
     def _put_alone(self, record: Record) -> None:
         for tries in range(1, _TRIES + 1):
             try:
-                self._archive.put(record)
+                self._archive.put(record, time.monotonic() + self._budget_s)
             except ArchiveError as error:
                 if tries == _TRIES or not _passes(error):
                     raise _not_taken(error) from error

@@ -9,6 +9,7 @@ nothing of its inside.
 import gc
 import io
 import logging
+import math
 import subprocess
 import sys
 import tempfile
@@ -70,7 +71,7 @@ def measure(variables: dict[str, str], processes: int, seconds: float) -> dict[s
 class NoArchive:
     """Takes no time."""
 
-    def put(self, record: Record) -> None:
+    def put(self, record: Record, deadline: float) -> None:
         """Forget the record."""
 
 
@@ -170,7 +171,7 @@ def _stages(seconds: float) -> dict[str, float]:
         calls, ends = 0, time.perf_counter() + seconds / (2 * _ROUNDS + 2)
         while not calls or time.perf_counter() < ends:
             for one, record in events:
-                call, put = partial(one.call, app), partial(archive.put, record)
+                call, put = partial(one.call, app), partial(archive.put, record, math.inf)
                 timed = (None, call, one.verify, one.record, record.line, put)
                 for name, stage in zip(spent, timed, strict=True):
                     started = time.process_time_ns()

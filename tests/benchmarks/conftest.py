@@ -1,6 +1,7 @@
 """Each stage of a delivery as a function without arguments, for an event of a size."""
 
 import gc
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,7 +39,7 @@ def put(delivery_settings: Settings) -> Iterator[Callable[[Record], None]]:
             archives = [firehose.FirehoseArchive(delivery_settings)]
         # neither the address nor the credentials are for the tests that come after
         firehose.aws_session.cache_clear()
-        yield lambda record: archives[0].put(record)
+        yield lambda record: archives[0].put(record, math.inf)
         # a service keeps its connection for as long as it lives, so an archive has no way to end it
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)

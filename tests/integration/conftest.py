@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -5,6 +6,11 @@ import pytest
 
 from webhook_app.storage import firehose
 from webhook_app.storage.direct import DirectClient
+
+
+def soon(seconds: float = 30) -> float:
+    """A deadline that is not what a test is about."""
+    return time.monotonic() + seconds
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.firehose import RECORD_ID, FakeFirehose
+from tests.integration.conftest import soon
 from webhook_app.events.record import webhook_record
 from webhook_app.settings import Settings
 from webhook_app.storage import firehose
@@ -229,7 +230,7 @@ def test_what_was_signed_is_not_told_when_the_signature_is_wrong(
     archive = FirehoseArchive(replace(firehose_settings, transport=transport))
     told = "PutRecord: InvalidSignatureException: The signature does not match.$"
     with pytest.raises(ArchiveError, match=told):
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
     server.close()
 
 
@@ -245,7 +246,7 @@ def test_boto3_has_the_last_word_on_a_rejection_and_is_asked_at_once(
             patch("webhook_app.storage.firehose._pause") as pause,
             pytest.raises(ArchiveError, match=f"PutRecord: {code}: Told so by the test."),
         ):
-            archive.put(RECORD)
+            archive.put(RECORD, soon())
         assert not pause.called
         assert fake.calls == 2
 
@@ -297,9 +298,9 @@ def test_a_stale_connection_costs_no_wait(
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", server.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     archive = FirehoseArchive(firehose_settings)
-    archive.put(RECORD)
+    archive.put(RECORD, soon())
     with patch("webhook_app.storage.firehose._pause") as pause:
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
     assert not pause.called
     assert len(server.requests) == 3
     server.close()
@@ -422,7 +423,7 @@ def test_a_hundred_deliveries_are_stored_where_every_direct_request_fails(
 ) -> None:
     archive, fake, tried = failing_direct_requests
     for _ in range(100):
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
     assert len(fake.records) == 100
     # then they pause, and the operator is told once
     assert len(tried) == MAX_DIRECT_FAILURES
@@ -435,11 +436,11 @@ def test_direct_requests_are_tried_again_after_their_pause(
 ) -> None:
     archive, _, tried = failing_direct_requests
     for _ in range(MAX_DIRECT_FAILURES + 1):
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
     later = time.monotonic() + DIRECT_PAUSE_S
     monkeypatch.setattr("webhook_app.storage.firehose.time.monotonic", lambda: later)
-    archive.put(RECORD)
-    archive.put(RECORD)
+    archive.put(RECORD, soon())
+    archive.put(RECORD, soon())
     # one try, and the next pause
     assert len(tried) == MAX_DIRECT_FAILURES + 1
 
@@ -454,10 +455,10 @@ def test_an_outage_pauses_nothing(
         fake.behaviour = "reset"
         for _ in range(20):
             with pytest.raises(ArchiveError):
-                archive.put(RECORD)
+                archive.put(RECORD, soon())
         assert fake.calls == 40
         fake.behaviour = "ok"
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
         assert fake.calls == 41
 
 
@@ -473,7 +474,7 @@ def test_a_ca_of_requests_variable_is_trusted_as_botocore_trusts_it(
     retries: list[int] = []
     archive = FirehoseArchive(firehose_settings, retries.append)
     for _ in range(10):
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
     assert retries == []
 
 

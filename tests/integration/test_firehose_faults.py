@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
+from tests.integration.conftest import soon
 from tests.support.service import free_port
 from webhook_app.events.record import webhook_record
 from webhook_app.settings import Settings
@@ -45,7 +46,7 @@ def archive(
 def test_what_is_stored_is_the_line_of_the_record(
     archive: FirehoseArchive, firehose: FakeFirehose
 ) -> None:
-    archive.put(RECORD)
+    archive.put(RECORD, soon())
     assert firehose.records == [RECORD.line()]
 
 
@@ -56,12 +57,12 @@ def test_only_a_confirmed_write_is_a_success_and_the_next_one_heals(
     if behaviour != "ok":
         firehose.behaviour = behaviour
         with pytest.raises(ArchiveError) as caught:
-            archive.put(RECORD)
+            archive.put(RECORD, soon())
         assert "zoe@example.com" not in str(caught.value)
         assert "testing" not in str(caught.value)
         firehose.behaviour = "ok"
     firehose.records.clear()
-    archive.put(RECORD)
+    archive.put(RECORD, soon())
     assert firehose.records == [RECORD.line()]
 
 
@@ -72,7 +73,7 @@ def test_a_passing_fault_is_retried(
     archive: FirehoseArchive, firehose: FakeFirehose, behaviour: str
 ) -> None:
     firehose.script.append(behaviour)
-    archive.put(RECORD)
+    archive.put(RECORD, soon())
     assert firehose.calls == 2
     assert firehose.records == [RECORD.line()]
 
@@ -87,10 +88,10 @@ def test_retries_are_counted(
     counted: list[int] = []
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", firehose.url)
     archive = FirehoseArchive(replace(firehose_settings, attempts=3), counted.append)
-    archive.put(RECORD)
+    archive.put(RECORD, soon())
     assert sum(counted) == 0
     firehose.script.extend([behaviour, behaviour])
-    archive.put(RECORD)
+    archive.put(RECORD, soon())
     assert sum(counted) == 2
 
 
@@ -98,7 +99,7 @@ def test_a_lost_answer_is_a_duplicate_and_no_loss(
     archive: FirehoseArchive, firehose: FakeFirehose
 ) -> None:
     firehose.script.append("hang_after_store")
-    archive.put(RECORD)
+    archive.put(RECORD, soon())
     assert firehose.records == [RECORD.line()] * 2
 
 
@@ -108,7 +109,7 @@ def test_the_wait_that_a_server_asks_for_does_not_break_the_budget(
     firehose.behaviour = "ServiceUnavailableException"  # each asks for 4 s
     started = time.monotonic()
     with pytest.raises(ArchiveError):
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
     assert firehose.calls == 2
     assert time.monotonic() - started < 2
 
@@ -118,10 +119,10 @@ def test_the_cause_is_told(
 ) -> None:
     firehose.behaviour = "AccessDeniedException"
     with pytest.raises(ArchiveError, match="PutRecord: AccessDeniedException: Told so by the test"):
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
     firehose.behaviour = "hang"
     with pytest.raises(ArchiveError, match="PutRecord: ReadTimeoutError"):
-        archive.put(RECORD)
+        archive.put(RECORD, soon())
 
 
 def test_nobody_listening_is_an_error(
@@ -129,7 +130,7 @@ def test_nobody_listening_is_an_error(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ArchiveError, match="EndpointConnectionError"):
-        FirehoseArchive(firehose_settings).put(RECORD)
+        FirehoseArchive(firehose_settings).put(RECORD, soon())
 
 
 def test_a_name_that_does_not_resolve_is_an_error(
@@ -137,7 +138,7 @@ def test_a_name_that_does_not_resolve_is_an_error(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", "http://firehose.invalid")
     with pytest.raises(ArchiveError, match="EndpointConnectionError"):
-        FirehoseArchive(firehose_settings).put(RECORD)
+        FirehoseArchive(firehose_settings).put(RECORD, soon())
 
 
 def test_a_connection_that_is_never_made_is_an_error_in_time(
@@ -151,7 +152,7 @@ def test_a_connection_that_is_never_made_is_an_error_in_time(
         archive = FirehoseArchive(replace(firehose_settings, connect_timeout_s=0.3))
         started = time.monotonic()
         with pytest.raises(ArchiveError, match="ConnectTimeoutError"):
-            archive.put(RECORD)
+            archive.put(RECORD, soon())
         assert time.monotonic() - started < 2 * 0.3 + 1
         queued.close()
 
@@ -170,4 +171,4 @@ def test_no_credentials_is_an_error_that_says_so(
     archive = FirehoseArchive(firehose_settings)
     assert "No AWS credentials found" in caplog.text
     with pytest.raises(ArchiveError, match="Unable to locate credentials"):
-        archive.put(RECORD)
+        archive.put(RECORD, soon())

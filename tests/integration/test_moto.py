@@ -11,6 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.integration.conftest import soon
 from webhook_app import create_app
 from webhook_app.events.record import Record, webhook_record
 from webhook_app.events.signature import sign
@@ -81,7 +82,7 @@ def test_a_signed_event_goes_through_the_stream_to_the_bucket(settings: Settings
 
 def test_the_largest_record_goes_to_firehose(settings: Settings) -> None:
     record = record_of(MAX_RECORD_BYTES)
-    FirehoseArchive(settings).put(record)
+    FirehoseArchive(settings).put(record, soon())
     ((key, line),) = objects().items()
     assert key.startswith("delivered/")
     assert line == record.line()
@@ -89,7 +90,7 @@ def test_the_largest_record_goes_to_firehose(settings: Settings) -> None:
 
 def test_one_byte_more_goes_to_the_bucket_as_firehose_would_write_it(settings: Settings) -> None:
     record = record_of(MAX_RECORD_BYTES + 1)
-    FirehoseArchive(settings).put(record)
+    FirehoseArchive(settings).put(record, soon())
     ((key, data),) = objects().items()
     assert key.startswith("webhooks/year=2026/month=11/day=23/")
     assert key.endswith(".json.gz")
@@ -101,20 +102,20 @@ def test_without_a_bucket_an_oversize_record_is_an_error_that_says_what_to_set(
 ) -> None:
     archive = FirehoseArchive(replace(settings, archive_bucket=None))
     with pytest.raises(ArchiveError, match="set ARCHIVE_BUCKET"):
-        archive.put(record_of(MAX_RECORD_BYTES + 1))
+        archive.put(record_of(MAX_RECORD_BYTES + 1), soon())
     assert objects() == {}
 
 
 def test_a_bucket_that_is_not_there_is_an_error(settings: Settings) -> None:
     archive = FirehoseArchive(replace(settings, archive_bucket="no-such-bucket"))
     with pytest.raises(ArchiveError, match="PutObject: NoSuchBucket"):
-        archive.put(record_of(MAX_RECORD_BYTES + 1))
+        archive.put(record_of(MAX_RECORD_BYTES + 1), soon())
 
 
 def test_a_stream_that_is_not_there_is_an_error(settings: Settings) -> None:
     archive = FirehoseArchive(replace(settings, stream_name="no-such-stream"))
     with pytest.raises(ArchiveError, match="PutRecord: ResourceNotFoundException"):
-        archive.put(record_of(1000))
+        archive.put(record_of(1000), soon())
 
 
 def test_an_oversize_write_without_an_etag_is_no_success(
@@ -127,4 +128,4 @@ def test_an_oversize_write_without_an_etag_is_no_success(
 
     monkeypatch.setattr(firehose.s3_client(settings), "put_object", put_object)
     with pytest.raises(ArchiveError, match="no ETag"):
-        archive.put(record_of(MAX_RECORD_BYTES + 1))
+        archive.put(record_of(MAX_RECORD_BYTES + 1), soon())

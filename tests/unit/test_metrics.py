@@ -213,7 +213,7 @@ def test_every_refusal_has_a_reason_of_its_own(client: FlaskClient) -> None:
 def test_a_bug_counts_as_a_failure_and_leaves_nobody_busy(
     client: FlaskClient, archive: FakeArchive
 ) -> None:
-    def bug(record: Record) -> None:
+    def bug(record: Record, deadline: float) -> None:
         raise KeyError("card 4242")
 
     archive.put = bug  # type: ignore[method-assign]
@@ -224,7 +224,7 @@ def test_a_bug_counts_as_a_failure_and_leaves_nobody_busy(
 
 def test_a_delivery_at_work_is_seen(client: FlaskClient, archive: FakeArchive) -> None:
     seen = []
-    archive.put = lambda record: seen.append(samples(client))  # type: ignore[method-assign]
+    archive.put = lambda record, deadline: seen.append(samples(client))  # type: ignore[method-assign]
     post(client)
     assert seen[0]["stripe_webhook_workers_busy"] == 1
     assert samples(client)["stripe_webhook_workers_busy"] == 0

@@ -188,7 +188,7 @@ def test_health_tells_status_version_and_time(client: FlaskClient, archive: Fake
 def test_a_bug_is_a_500_without_a_page(
     client: FlaskClient, archive: FakeArchive, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def bug(record: Record) -> None:
+    def bug(record: Record, deadline: float) -> None:
         raise KeyError("card 4242")
 
     archive.put = bug  # type: ignore[method-assign]

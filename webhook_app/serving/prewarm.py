@@ -34,7 +34,7 @@ class _DryRun:
     def __init__(self, archive: Archive) -> None:
         self._prepare = getattr(archive, "prepare", lambda record: record.line())
 
-    def put(self, record: "Record") -> None:
+    def put(self, record: "Record", deadline: float) -> None:
         self._prepare(record)
 
 

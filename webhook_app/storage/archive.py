@@ -19,8 +19,12 @@ class ArchiveError(Exception):
 class Archive(Protocol):
     """Where records go."""
 
-    def put(self, record: Record) -> None:
+    def put(self, record: Record, deadline: float) -> None:
         """Store the record; return only once it is confirmed.
+
+        Args:
+            record: what to store.
+            deadline: the time of `time.monotonic()` by which this has returned or raised.
 
         Raises:
             ArchiveError: it was not confirmed. It may have been stored all the same.

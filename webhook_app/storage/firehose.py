@@ -70,7 +70,7 @@ class FirehoseArchive:
         self._direct_failures = 0
         self._direct_from = 0.0
 
-    def put(self, record: Record) -> None:
+    def put(self, record: Record, deadline: float) -> None:
         """Store the record with PutRecord, or in the bucket if it is over `MAX_RECORD_BYTES`.
 
         Raises:

@@ -5,6 +5,7 @@ The embedded default for development and demos, with the layout that Firehose wr
 
 import contextlib
 import gzip
+import math
 import os
 from pathlib import Path
 
@@ -25,8 +26,10 @@ class LocalArchive:
         self._durable_day: Path | None = None
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 
-    def put(self, record: Record) -> None:
+    def put(self, record: Record, deadline: float = math.inf) -> None:
         """Store the record as a file of its own, on the disk before this returns.
+
+        The deadline is not looked at: nothing can end a call that a disk holds up.
 
         Raises:
             ArchiveError: the disk is full, the folder is gone or read-only, or another OSError.

@@ -95,7 +95,7 @@ def _handle(fields: dict[str, object]) -> tuple[str, Response]:
     fields |= {"event_type": record.type, "event_id": record.id, "bytes": len(body)}
     put_started = time.perf_counter()
     try:
-        extensions["archive"].put(record)
+        extensions["archive"].put(record, time.monotonic() + settings.archive_budget_s)
     except ArchiveError as failure:
         fields |= {"outcome": "failed", "cause": str(failure)}
         return "Failed to persist webhook", error(500, "Storage unavailable")
