@@ -1,11 +1,15 @@
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from webhook_app.events.record import webhook_record
 from webhook_app.storage import firehose
 from webhook_app.storage.direct import DirectClient
+
+RECORD = webhook_record(b'{"id": "evt_1"}', "t=1,v1=a", datetime(2026, 11, 23, tzinfo=UTC))
 
 
 def soon(seconds: float = 30) -> float:
