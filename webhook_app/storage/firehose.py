@@ -2,7 +2,8 @@
 
 The first try of a PutRecord is a direct request (`direct`). Where Firehose does not confirm it,
 whatever the reason, boto3's client has the other tries, and its result counts. After five
-deliveries in a row that only boto3 could store, direct requests pause for a minute.
+deliveries in a row that only boto3 could store, direct requests pause for a minute. Where no try
+gets an answer, a `breaker` keeps the other deliveries from waiting for one.
 """
 
 import gzip
@@ -26,6 +27,7 @@ from ..events.record import Record
 from ..settings import Settings
 from ..version import __version__
 from .archive import ArchiveError, object_key
+from .breaker import Breaker
 from .credentials import CachedCredentials
 from .deadline import BusyError, call_until
 from .direct import DirectClient, RejectedError, StaleConnectionError
@@ -70,6 +72,7 @@ class FirehoseArchive:
         self._direct = _direct_client(settings, self._firehose)
         self._direct_failures = 0
         self._direct_from = 0.0
+        self._breaker = Breaker(settings.connect_timeout_s + settings.read_timeout_s)
 
     def put(self, record: Record, deadline: float) -> None:
         """Store the record with PutRecord, or in the bucket if it is over `MAX_RECORD_BYTES`.
@@ -81,7 +84,17 @@ class FirehoseArchive:
         if len(line) > MAX_RECORD_BYTES:
             self._put_oversize(record, line, deadline)
             return
-        self._put_record(line, deadline)
+        started = time.monotonic()
+        deadline = self._breaker.admit(deadline)
+        try:
+            self._put_record(line, deadline)
+        except ArchiveError as error:
+            if _is_answer(error.__cause__):
+                self._breaker.answered()
+            else:
+                self._breaker.unanswered(started, deadline)
+            raise
+        self._breaker.answered()
 
     def prepare(self, record: Record) -> None:
         """Do what a put does without sending anything, to fill caches before the fork."""
@@ -174,6 +187,11 @@ def _pause(deadline: float) -> None:
     """Wait as botocore's standard mode does before a first retry: up to a second, at random."""
     wait_s = random.random()  # noqa: S311 # nosec B311 - spreads load, keeps no secret
     time.sleep(min(wait_s, max(0.0, deadline - time.monotonic())))
+
+
+def _is_answer(cause: BaseException | None) -> bool:
+    """Whether a write failed for what the archive has answered."""
+    return not isinstance(cause, (BotoCoreError, OSError))
 
 
 def _retries(answer: Any) -> int:
