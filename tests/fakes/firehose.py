@@ -70,7 +70,7 @@ class FakeFirehose:
         self.calls = 0
         self.latency_s = 0.0
         """What it takes for an answer."""
-        self.read_timeout_s = 3.0
+        self.read_timeout_s = 1.0
         """The client's, which `ok_late` keeps, and `ok_dripping` keeps for each read alone."""
         self.behaviour = "ok"
         """What every call gets, once `script` is used up."""
