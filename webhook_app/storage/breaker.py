@@ -66,7 +66,7 @@ class Breaker:
         """Note that a write has ended without an answer, and the deadline that it had."""
         state, now = self._state, time.monotonic()
         # a write that had little time from the beginning says nothing about the archive
-        cut_short = now >= deadline and deadline - started < self._probe_s
+        cut_short = now >= deadline and deadline - started < 0.9 * self._probe_s
         if now - started > SLOW_S and not cut_short:
             timeouts = state.timeouts + 1
             state.timeouts = timeouts

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 #: Threads of a process that may go on beyond their deadline.
@@ -12,20 +13,6 @@ _ABANDONED = "abandoned"
 
 class BusyError(TimeoutError):
     """`MAX_ABANDONED` calls go on beyond their deadline, so this one was not made."""
-
-
-class _Call(threading.Thread):
-    def __init__(self, function: Callable[[], Any]) -> None:
-        super().__init__(name="deadline", daemon=True)
-        self._function = function
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self.result = self._function()
-        except BaseException as error:
-            self.error = error
 
 
 def remaining(deadline: float, at_most: float) -> float:
@@ -51,12 +38,20 @@ def call_until(deadline: float, function: Callable[[], Any]) -> Any:
     timeout_s = remaining(deadline, threading.TIMEOUT_MAX)
     if sum(thread.name == _ABANDONED for thread in threading.enumerate()) >= MAX_ABANDONED:
         raise BusyError(f"{MAX_ABANDONED} calls before this one have not ended yet")
-    call = _Call(function)
-    call.start()
-    call.join(timeout_s)
-    if call.is_alive():
-        call.name = _ABANDONED
-        raise TimeoutError("no answer in time")
-    if call.error:
-        raise call.error
-    return call.result
+    future: Future[Any] = Future()
+    thread = threading.Thread(target=_run, args=(function, future), name="deadline", daemon=True)
+    thread.start()
+    try:
+        return future.result(timeout_s)
+    except TimeoutError:
+        if future.done():
+            raise
+        thread.name = _ABANDONED
+        raise TimeoutError("no answer in time") from None
+
+
+def _run(function: Callable[[], Any], future: "Future[Any]") -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)
