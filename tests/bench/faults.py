@@ -25,7 +25,7 @@ import click
 
 from examples import archive
 from tests.fakes.credentials import FakeCredentials
-from tests.fakes.firehose import ANSWERS, BREAKS, FakeFirehose
+from tests.fakes.firehose import ANSWERS, BREAKS, CONFIRMATIONS, FakeFirehose
 from tests.support import certificates
 from tests.support.service import PROJECT, Service, running
 
@@ -95,6 +95,8 @@ class Fault:
     """Whether connections may end without an answer: where processes die."""
     only_200: bool = False
     """Whether the service has to archive everything all the same."""
+    only_once: bool = False
+    """Whether nothing may be archived twice."""
     environ: dict[str, str] = field(default_factory=dict)
     senders: int = 4
     at_least_s: float = 0
@@ -137,6 +139,7 @@ class Row:
         allowed |= {NO_ANSWER, REFUSED} if self.fault.may_break else set()
         return (
             not self.lost
+            and not (self.fault.only_once and self.duplicates)
             and set(self.statuses) <= allowed
             and self.statuses.total() >= self.fault.at_least_events
             and self.slowest_ms < BUDGET_MS
@@ -269,6 +272,18 @@ FAULTS = {
     "503 every other call": Fault(_every_other("ServiceUnavailableException")),
     "stored, answer lost, every other call": Fault(_every_other("hang_after_store")),
     **{name: Fault(_behaving(name)) for name in [*ANSWERS, *BREAKS] if name != "ok"},
+    "hang, for 20 s": Fault(_behaving("hang"), at_least_s=20),
+    # side by side: the direct request may fail no more often than boto3 alone, and store no more
+    **{
+        name + suffix: Fault(
+            _behaving(name),
+            environ={"FIREHOSE_TRANSPORT": transport, "ARCHIVE_READ_TIMEOUT": "1"},
+            only_200=transport == "direct",
+            only_once=transport == "direct",
+        )
+        for name in CONFIRMATIONS
+        for suffix, transport in (("", "direct"), (", boto3 alone", "boto3"))
+    },
     "answers in chunks": Fault(
         _behaving("ok_chunked"),
         environ=_ONE_WORKER,

@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import uuid4
 
 from tests.support.certificates import Certificate
 
 RECORD_ID = "r" * 224
 
-#: What a behaviour answers; each but `ok` and the `…_after_store` ones stores nothing. Beside them
-#: there is `ok_chunked`, which stores and sends its answer with `Transfer-Encoding: chunked`.
+#: What a behaviour answers; each but `ok` and the `…_after_store` ones stores nothing.
 ANSWERS: dict[str, tuple[int, bytes]] = {
     "ok": (200, json.dumps({"RecordId": RECORD_ID, "Encrypted": False}).encode()),
     "no_record_id": (200, b"{}"),
@@ -47,7 +47,19 @@ ANSWERS: dict[str, tuple[int, bytes]] = {
     }.items()
 }
 #: Those that do something else than answer.
-BREAKS = ["hang", "reset", "truncated", "reset_after_store", "hang_after_store"]
+BREAKS = ["hang", "reset", "truncated", "status_2000", "reset_after_store", "hang_after_store"]
+#: Those that store and confirm, in ways of their own; the last two do so on new connections alone.
+CONFIRMATIONS = [
+    "ok_chunked",
+    "ok_1xx",
+    "ok_no_length",
+    "ok_twice",
+    "ok_twice_late",
+    "ok_late",
+    "ok_dripping",
+    "reset_if_kept",
+    "hang_if_kept",
+]
 
 
 class FakeFirehose:
@@ -58,6 +70,8 @@ class FakeFirehose:
         self.calls = 0
         self.latency_s = 0.0
         """What it takes for an answer."""
+        self.read_timeout_s = 1.0
+        """The client's, which `ok_late` keeps, and `ok_dripping` keeps for each read alone."""
         self.behaviour = "ok"
         """What every call gets, once `script` is used up."""
         self.script: deque[str] = deque()
@@ -110,6 +124,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
+    is_kept = False
 
     def setup(self) -> None:
         if isinstance(self.request, ssl.SSLSocket):
@@ -123,6 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.headers["Authorization"].startswith("AWS4-HMAC-SHA256 ")
         fake.calls += 1
         behaviour = fake.script.popleft() if fake.script else fake.behaviour
+        if behaviour.endswith("_if_kept"):
+            behaviour = behaviour.removesuffix("_if_kept") if self.is_kept else "ok"
+        self.is_kept = True
         if behaviour.startswith("ok") or behaviour.endswith("_after_store"):
             fake.records.append(base64.b64decode(request["Record"]["Data"]))
         time.sleep(fake.latency_s)
@@ -137,17 +155,44 @@ class _Handler(BaseHTTPRequestHandler):
             status, body = ANSWERS["ok"]
             self._answer(status, body[:100], announced=len(body))
             self.close_connection = True
-        elif behaviour == "ok_chunked":
-            status, body = ANSWERS["ok"]
-            self._answer(status, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body), chunked=True)
+        elif behaviour == "status_2000":
+            self._answer(2000, ANSWERS["ok"][1])
+        elif behaviour.startswith("ok_"):
+            self._confirm(behaviour)
         else:
             self._answer(*ANSWERS[behaviour])
+
+    def _confirm(self, behaviour: str) -> None:
+        status, body = ANSWERS["ok"]
+        if behaviour == "ok_chunked":
+            self._answer(status, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body), chunked=True)
+            return
+        if behaviour == "ok_no_length":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 1\r\n\r\n" + body)
+            self.close_connection = True
+            return
+        head = f"HTTP/1.1 200 OK\r\nx-amzn-RequestId: {uuid4()}\r\n"
+        answer = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        pieces, pause_s = {
+            "ok_1xx": ([b"HTTP/1.1 100 Continue\r\n\r\n", answer], 0.05),
+            "ok_twice": ([answer + answer], 0),
+            "ok_twice_late": ([answer, answer], 0.05),
+            "ok_late": ([b"", answer], 0.7 * self.server.fake.read_timeout_s),
+            "ok_dripping": (
+                [answer[at : at + 50] for at in range(0, len(answer), 50)],
+                0.2 * self.server.fake.read_timeout_s,
+            ),
+        }[behaviour]
+        for piece in pieces:
+            self.wfile.write(piece)
+            time.sleep(pause_s if piece is not pieces[-1] else 0)
 
     def _answer(
         self, status: int, body: bytes, announced: int | None = None, chunked: bool = False
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("x-amzn-RequestId", str(uuid4()))
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")
         else:

@@ -1,11 +1,20 @@
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from webhook_app.events.record import webhook_record
 from webhook_app.storage import firehose
 from webhook_app.storage.direct import DirectClient
+
+RECORD = webhook_record(b'{"id": "evt_1"}', "t=1,v1=a", datetime(2026, 11, 23, tzinfo=UTC))
+
+
+def soon(seconds: float = 30) -> float:
+    """A deadline that is not what a test is about."""
+    return time.monotonic() + seconds
 
 
 def soon(seconds: float = 30) -> float:

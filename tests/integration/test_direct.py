@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,8 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.firehose import RECORD_ID, FakeFirehose
-from tests.integration.conftest import soon
-from webhook_app.events.record import webhook_record
+from tests.integration.conftest import RECORD, soon
 from webhook_app.settings import Settings
 from webhook_app.storage import firehose
 from webhook_app.storage.archive import ArchiveError
@@ -37,7 +36,6 @@ from webhook_app.storage.direct import (
 )
 from webhook_app.storage.firehose import DIRECT_PAUSE_S, MAX_DIRECT_FAILURES, FirehoseArchive
 
-RECORD = webhook_record(b'{"id": "evt_1"}', "t=1,v1=a", datetime(2026, 11, 23, tzinfo=UTC))
 OK = json.dumps({"RecordId": RECORD_ID, "Encrypted": False}).encode()
 
 
@@ -136,8 +134,8 @@ def test_it_signs_as_botocore_does(
 def test_the_connection_is_kept() -> None:
     server = Scripted(answer(), answer())
     client = direct(server.url)
-    client.put_record(b"one\n")
-    client.put_record(b"two\n")
+    client.put_record(b"one\n", soon())
+    client.put_record(b"two\n", soon())
     client.close()
     server.close()
     assert server.connections == 1
@@ -149,7 +147,7 @@ def test_the_connection_is_kept() -> None:
 def test_an_answer_in_pieces_is_read_to_its_end() -> None:
     server = Scripted(b"HTTP/1.1 200 OK\r\nCont|ent-Length: %d\r\n\r\n|" % len(OK) + OK)
     client = direct(server.url)
-    client.put_record(b"one\n")
+    client.put_record(b"one\n", soon())
     client.close()
     server.close()
 
@@ -160,13 +158,16 @@ def test_an_answer_in_pieces_is_read_to_its_end() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n|%s\r\n0\r\n\r\n"
         % (len(OK), OK),
         b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(OK), OK),
+        b"HTTP/1.1 200 OK\r\n\r\n|" + OK,
+        b"HTTP/1.1 100 Continue\r\n\r\n|" + answer(),
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + answer(),
     ],
-    ids=["chunked", "HTTP/1.0"],
+    ids=["chunked", "HTTP/1.0", "no length", "after 100", "after 103"],
 )
 def test_a_confirmation_counts_however_it_is_framed(confirmation: bytes) -> None:
     server = Scripted(confirmation)
     client = direct(server.url)
-    client.put_record(b"one\n")
+    client.put_record(b"one\n", soon())
     client.close()
     server.close()
 
@@ -184,7 +185,10 @@ def test_a_confirmation_counts_however_it_is_framed(confirmation: bytes) -> None
         answer(b""),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + OK,
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\n" + OK,
+        b"HTTP/1.1 200 OK\r\n\r\n" + OK[:-1],
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n" + OK,
+        b"HTTP/1.1 200OK\r\n\r\n" + OK,
         b"SSH-2.0-OpenSSH_9\r\n\r\n",
         b"x" * 70_000,
     ],
@@ -193,7 +197,7 @@ def test_an_answer_that_is_no_confirmation_is_none(wrong: bytes) -> None:
     server = Scripted(wrong)
     client = direct(server.url)
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the parsers raise
-        client.put_record(b"one\n")
+        client.put_record(b"one\n", soon())
     client.close()
     server.close()
 
@@ -211,7 +215,7 @@ def test_only_what_may_pass_is_waited_for(code: str, status: int, rejected: bool
     server = Scripted(answer(json.dumps({"__type": code}).encode(), f"HTTP/1.1 {status} X"))
     client = direct(server.url)
     with pytest.raises(NotConfirmedError, match=code) as caught:
-        client.put_record(b"one\n")
+        client.put_record(b"one\n", soon())
     assert isinstance(caught.value, RejectedError) is rejected
     client.close()
     server.close()
@@ -256,19 +260,59 @@ def test_an_answer_cut_short_is_no_sign_of_a_stale_connection() -> None:
         answer(), b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\n{"
     )
     client = direct(server.url)
-    client.put_record(b"one\n")
+    client.put_record(b"one\n", soon())
     with pytest.raises(ConnectionError):
-        client.put_record(b"two\n")
+        client.put_record(b"two\n", soon())
     client.close()
     server.close()
+
+
+@pytest.mark.parametrize("behaviour", ["ok_twice", "ok_twice_late"])
+def test_an_answer_sent_twice_confirms_one_record(
+    firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch, behaviour: str
+) -> None:
+    with FakeFirehose().serving() as fake:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", fake.url)
+        archive = FirehoseArchive(firehose_settings)
+        for _ in range(5):
+            fake.behaviour = behaviour
+            archive.put(RECORD, soon())
+            fake.behaviour = "AccessDeniedException"
+            with pytest.raises(ArchiveError, match="AccessDeniedException"):
+                archive.put(RECORD, soon())
+        assert len(fake.records) == 5
+
+
+def test_stand_ins_without_request_ids_keep_their_connection() -> None:
+    nil = "HTTP/1.1 200 OK\r\nx-amzn-RequestId: 00000000-0000-0000-0000-000000000000"
+    server = Scripted(answer(head=nil), answer(head=nil))
+    client = direct(server.url)
+    client.put_record(b"one\n", soon())
+    client.put_record(b"two\n", soon())
+    client.close()
+    server.close()
+    assert server.connections == 1
+
+
+def test_a_connection_is_not_used_after_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Scripted(answer(), answer(), answer())
+    client = direct(server.url)
+    client.put_record(b"one\n", soon())
+    now = time.monotonic()
+    for later in (now + 29, now + 60):
+        monkeypatch.setattr("webhook_app.storage.direct.time.monotonic", lambda at=later: at)
+        client.put_record(b"two\n", later + 1)
+    client.close()
+    server.close()
+    assert server.connections == 2
 
 
 def test_a_connection_closed_while_idle_is_made_anew() -> None:
     server = Scripted(answer(OK, "HTTP/1.1 200 OK\r\nX: onnection: close"), answer())
     client = direct(server.url)
-    client.put_record(b"one\n")
+    client.put_record(b"one\n", soon())
     time.sleep(0.2)
-    client.put_record(b"two\n")
+    client.put_record(b"two\n", soon())
     client.close()
     server.close()
     assert server.connections == 2
@@ -277,9 +321,9 @@ def test_a_connection_closed_while_idle_is_made_anew() -> None:
 def test_a_connection_closed_at_the_very_moment_is_told_apart() -> None:
     server = Scripted(answer(), None)
     client = direct(server.url)
-    client.put_record(b"one\n")
+    client.put_record(b"one\n", soon())
     with pytest.raises(StaleConnectionError):
-        client.put_record(b"two\n")
+        client.put_record(b"two\n", soon())
     server.close()
 
 
@@ -287,7 +331,7 @@ def test_a_new_connection_that_breaks_is_not_called_stale() -> None:
     server = Scripted(None)
     client = direct(server.url)
     with pytest.raises(ConnectionResetError):
-        client.put_record(b"one\n")
+        client.put_record(b"one\n", soon())
     server.close()
 
 
@@ -349,14 +393,14 @@ def test_over_tls_a_certificate_is_believed_only_if_it_is_trusted(
 ) -> None:
     trusting = direct(over_tls, ca_bundle=str(certificate))
     for _ in range(3):
-        trusting.put_record(b"one\n")
+        trusting.put_record(b"one\n", soon())
     trusting.close()
     with pytest.raises(ssl.SSLCertVerificationError):
-        direct(over_tls).put_record(b"one\n")
+        direct(over_tls).put_record(b"one\n", soon())
     # the name counts too
     with pytest.raises(ssl.SSLCertVerificationError):
         direct(over_tls.replace("127.0.0.1", "localhost"), ca_bundle=str(certificate)).put_record(
-            b"one\n"
+            b"one\n", soon()
         )
 
 
@@ -364,9 +408,9 @@ def test_over_tls_the_connection_is_kept(over_tls: str, certificate: Path) -> No
     """TLS 1.3 sends tickets after the handshake: they are not the end of the connection."""
     client = direct(over_tls, ca_bundle=str(certificate))
     with patch("socket.create_connection", wraps=socket.create_connection) as connect:
-        client.put_record(b"one\n")
+        client.put_record(b"one\n", soon())
         time.sleep(0.1)
-        client.put_record(b"two\n")
+        client.put_record(b"two\n", soon())
     assert connect.call_count == 1
     client.close()
 
@@ -406,12 +450,12 @@ def failing_direct_requests(
     """An archive whose every direct request fails, its Firehose, and the direct requests."""
     tried: list[bytes] = []
 
-    def fail(_: DirectClient, data: bytes) -> None:
+    def fail(_: DirectClient, data: bytes, deadline: float) -> None:
         tried.append(data)
         raise ssl.SSLCertVerificationError
 
     monkeypatch.setattr(DirectClient, "put_record", fail)
-    monkeypatch.setattr("webhook_app.storage.firehose._pause", lambda: None)
+    monkeypatch.setattr("webhook_app.storage.firehose._pause", lambda _: None)
     with FakeFirehose().serving() as fake:
         monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", fake.url)
         yield FirehoseArchive(firehose_settings), fake, tried
@@ -448,7 +492,7 @@ def test_direct_requests_are_tried_again_after_their_pause(
 def test_an_outage_pauses_nothing(
     firehose_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook_app.storage.firehose._pause", lambda: None)
+    monkeypatch.setattr("webhook_app.storage.firehose._pause", lambda _: None)
     with FakeFirehose().serving() as fake:
         monkeypatch.setenv("AWS_ENDPOINT_URL_FIREHOSE", fake.url)
         archive = FirehoseArchive(firehose_settings)

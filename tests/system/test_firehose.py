@@ -6,6 +6,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,28 @@ def test_an_archive_that_hangs_is_answered_within_the_budget(
     firehose.behaviour = "ok"
     # twice the read time-out, and the longest wait between
     assert 2 < took_s < 2 + 1 + 1
+
+
+def test_an_archive_that_hangs_holds_up_one_delivery_at_a_time(
+    service: Service, firehose: FakeFirehose
+) -> None:
+    firehose.behaviour = "hang"
+    with ThreadPoolExecutor(8) as senders:
+        bodies = [json.dumps({"id": f"evt_hang_{number}"}).encode() for number in range(60)]
+        statuses = [answer.status for answer in senders.map(partial(deliver, service.port), bodies)]
+    assert set(statuses) == {500}
+    lines = [line for line in deliveries(service) if "evt_hang" in str(line["event_id"])]
+    waited = [line for line in lines if line["archive_ms"] > 500]
+    # those at work when it began, and then one after the other
+    assert len(waited) < 12
+    causes = {line["cause"] for line in lines if line not in waited}
+    assert causes == {"the archive does not answer; one delivery at a time tries it"}
+    firehose.behaviour = "ok"
+    returned = time.monotonic()
+    while deliver(service.port, b'{"id": "evt_returned"}').status != 200:
+        time.sleep(0.05)
+    assert time.monotonic() - returned < 5
+    assert all(deliver(service.port, b"[%d]" % n).status == 200 for n in range(8))
 
 
 FAULTS: list[dict[str, Any]] = [

@@ -8,6 +8,8 @@ import time
 
 from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
 
+from .deadline import call_until
+
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the credentials of a role: drawn anew each time, so that the workers
@@ -29,10 +31,19 @@ class CachedCredentials:
         self._cached: ReadOnlyCredentials | None = None
         if isinstance(credentials, RefreshableCredentials):
             os.register_at_fork(after_in_child=self._start)
+        else:
+            self._cached = credentials.get_frozen_credentials()
 
-    def get(self) -> ReadOnlyCredentials:
-        """Return what to sign with. It has expired only where renewing has failed for long."""
-        return self._cached or self._credentials.get_frozen_credentials()
+    def get(self, deadline: float) -> ReadOnlyCredentials:
+        """Return what to sign with. It has expired only where renewing has failed for long.
+
+        Raises:
+            TimeoutError: there is none yet, and renewing did not end by the deadline.
+        """
+        frozen: ReadOnlyCredentials = self._cached or call_until(
+            deadline, self._credentials.get_frozen_credentials
+        )
+        return frozen
 
     def _start(self) -> None:
         threading.Thread(target=self._refresh_forever, name="credentials", daemon=True).start()

@@ -12,6 +12,8 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,11 +23,20 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.httpsession import get_cert_path
 
 from .credentials import CachedCredentials
+from .deadline import call_until, remaining
 
 #: Bytes of an answer, head and body; Firehose's have about 600.
 MAX_RESPONSE_BYTES = 65_536
 _TARGET = "Firehose_20150804.PutRecord"
 _CONTENT_TYPE = "application/x-amz-json-1.1"
+#: Seconds after which an unused connection is not used any more. Firehose keeps it for longer, but
+#: a NAT or a firewall between may drop it without a word.
+MAX_IDLE_S = 30.0
+#: Seconds for the answer behind one that was the answer to a request before.
+REPEATED_S = 0.5
+# what a stand-in sends with each answer
+_NO_ID = b"00000000-0000-0000-0000-000000000000"
+_FRAMING = {b"content-length", b"transfer-encoding"}
 
 
 class NotConfirmedError(Exception):
@@ -87,7 +98,7 @@ class DirectClient:
         self._body_start = b'{"DeliveryStreamName":"%s","Record":{"Data":"' % stream_name.encode()
         self._local = threading.local()
 
-    def put_record(self, data: bytes) -> None:
+    def put_record(self, data: bytes, deadline: float) -> None:
         """Store one record; return only once Firehose has confirmed it.
 
         Raises:
@@ -95,21 +106,22 @@ class DirectClient:
             StaleConnectionError: the kept connection had been closed.
             Exception: anything else; the record may have been stored all the same.
         """
-        request = self.signed_request(data, self._credentials.get())
-        connection: socket.socket | None = getattr(self._local, "connection", None)
-        reused = connection is not None
-        if connection is None or _has_closed(connection):
-            self.close()
-            connection, reused = self._connect(), False
-        response = _Response()
+        request = self.signed_request(data, self._credentials.get(deadline))
+        kept = connection = self._kept()
+        if connection is None:
+            # nothing else ends looking up a name, and several addresses
+            connection = _Connection(call_until(deadline, partial(self._connect, deadline)))
+            self._local.connection = connection
+        response = _Response(connection.request_ids)
         try:
-            _exchange(connection, request, response, self._read_timeout_s)
+            self._exchange(connection.socket, request, response, deadline)
         except BaseException as error:
             self.close()
             # a time-out is no sign of a stale connection: the record may have been stored
-            if reused and not response.has_begun and isinstance(error, _CLOSED):
+            if kept and not response.has_begun and isinstance(error, _CLOSED):
                 raise StaleConnectionError from error
             raise
+        connection.used_at = time.monotonic()
         if not response.keeps_connection:
             self.close()
         _check(response)
@@ -120,7 +132,19 @@ class DirectClient:
         signed = self._signer.headers(body, credentials)
         return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
-    def _connect(self) -> socket.socket:
+    def _kept(self) -> "_Connection | None":
+        """Return the connection of this thread, if the next request can be sent on it."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            return None
+        idle_s = time.monotonic() - connection.used_at
+        if idle_s < MAX_IDLE_S and not _is_readable(connection.socket):
+            return connection
+        self.close()
+        return None
+
+    def _connect(self, deadline: float) -> socket.socket:
+        # as boto3, with a time-out for each address of the name, and another for the handshake
         connection: socket.socket = socket.create_connection(
             (self._host, self._port), self._connect_timeout_s
         )
@@ -129,77 +153,128 @@ class DirectClient:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_hostname=self._host)
-            connection.settimeout(self._read_timeout_s)
+            # after the deadline nobody waits for it any more
+            remaining(deadline, self._read_timeout_s)
         except BaseException:
             connection.close()
             raise
-        self._local.connection = connection
         return connection
+
+    def _exchange(
+        self, connection: socket.socket, request: bytes, response: "_Response", deadline: float
+    ) -> None:
+        """Send a request and read its whole answer.
+
+        As boto3's, the time-out is that of each read; the deadline is that of all of them.
+
+        Raises:
+            OSError: the connection broke, or the time-out ran out.
+            httptools.HttpParserError: the answer is not HTTP.
+            NotConfirmedError: the answer is too long.
+        """
+        received = 0
+        _set_timeout(connection, remaining(deadline, self._read_timeout_s))
+        connection.sendall(request)
+        while not response.complete:
+            limit_s = REPEATED_S if response.is_repeated else self._read_timeout_s
+            _set_timeout(connection, remaining(deadline, limit_s))
+            data = connection.recv(MAX_RESPONSE_BYTES)
+            received += len(data)
+            if received > MAX_RESPONSE_BYTES:
+                raise NotConfirmedError("the answer is too long")
+            response.feed(data)
 
     def close(self) -> None:
         """Close the connection of this thread, if there is one."""
-        connection = getattr(self._local, "connection", None)
+        connection: _Connection | None = getattr(self._local, "connection", None)
         self._local.connection = None
         if connection is not None:
-            connection.close()
+            connection.socket.close()
 
 
 _CLOSED = (ConnectionError, ssl.SSLEOFError)
 
 
+class _Connection:
+    """A connection, when it was last used, and the ids of its last answers."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.used_at = 0.0
+        self.request_ids: deque[bytes] = deque(maxlen=8)
+
+
 class _Response:
     """An answer as it arrives."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen_ids: deque[bytes]) -> None:
+        """Expect one whose request id is not among `seen_ids`, and add it to them."""
         self.has_begun = False
+        self.is_repeated = False
         self.complete = False
         self.body = b""
         self.status = 0
         self.keeps_connection = False
+        self._seen_ids = seen_ids
+        self._headers: dict[bytes, bytes] = {}
+        self._head_complete = False
         self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
-        self.has_begun = True
-        self._parser.feed_data(data)
+        """Take what a read has returned, nothing at the end of the connection.
+
+        Raises:
+            ConnectionResetError: the answer is not complete at the end.
+            httptools.HttpParserError: it is not HTTP.
+        """
+        if data:
+            self.has_begun = True
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserError:
+                if not self.complete:
+                    raise
+                # what is behind the answer is none
+                self.keeps_connection = False
+        elif self._head_complete and not self._headers.keys() & _FRAMING:
+            self.complete = True
+        else:
+            raise ConnectionResetError
         if self.complete:
             # a reference cycle: this object is the parser's protocol
             del self._parser
 
+    def on_message_begin(self) -> None:
+        # after the answer: the next request would get what follows
+        self.keeps_connection = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        if not self.complete:
+            # asked here: the parser forgets it when it is ready for the next message
+            self.status = self._parser.get_status_code()
+            self._head_complete = self.status >= 200
+
     def on_body(self, part: bytes) -> None:
-        self.body += part
+        if not self.complete:
+            self.body += part
 
     def on_message_complete(self) -> None:
-        # asked here: the parser forgets both when it is ready for the next message
-        self.status = self._parser.get_status_code()
-        self.keeps_connection = self._parser.should_keep_alive()
+        if self.complete:
+            return
+        request_id = self._headers.get(b"x-amzn-requestid", _NO_ID)
+        if not self._head_complete or request_id in self._seen_ids:
+            # 1xx, or the answer to a request before this one: ours is still to come
+            self.is_repeated = self._head_complete
+            self._head_complete, self.body = False, b""
+            self._headers.clear()
+            return
+        if request_id != _NO_ID:
+            self._seen_ids.append(request_id)
+        self.keeps_connection = self._parser.should_keep_alive() and not self.is_repeated
         self.complete = True
-
-
-def _exchange(
-    connection: socket.socket, request: bytes, response: _Response, timeout_s: float
-) -> None:
-    """Send a request and read its whole answer.
-
-    Raises:
-        OSError: the connection broke, or the time-out ran out.
-        httptools.HttpParserError: the answer is not HTTP.
-        NotConfirmedError: the answer is too long.
-    """
-    deadline = time.monotonic() + timeout_s
-    connection.sendall(request)
-    received = 0
-    while not response.complete:
-        if received:
-            connection.settimeout(max(0.001, deadline - time.monotonic()))
-        data = connection.recv(MAX_RESPONSE_BYTES)
-        if not data:
-            raise ConnectionResetError
-        received += len(data)
-        if received > MAX_RESPONSE_BYTES:
-            raise NotConfirmedError("the answer is too long")
-        response.feed(data)
-    if connection.gettimeout() != timeout_s:
-        connection.settimeout(timeout_s)
 
 
 def _check(response: _Response) -> None:
@@ -280,7 +355,13 @@ def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     return context
 
 
-def _has_closed(connection: socket.socket) -> bool:
+def _set_timeout(connection: socket.socket, timeout_s: float) -> None:
+    # setting it is a system call
+    if connection.gettimeout() != timeout_s:
+        connection.settimeout(timeout_s)
+
+
+def _is_readable(connection: socket.socket) -> bool:
     """Whether a connection that should be quiet has something to say: its end, most likely."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)

@@ -2,7 +2,8 @@
 
 The first try of a PutRecord is a direct request (`direct`). Where Firehose does not confirm it,
 whatever the reason, boto3's client has the other tries, and its result counts. After five
-deliveries in a row that only boto3 could store, direct requests pause for a minute.
+deliveries in a row that only boto3 could store, direct requests pause for a minute. Where no try
+gets an answer, a `breaker` keeps the other deliveries from waiting for one.
 """
 
 import gzip
@@ -11,7 +12,7 @@ import os
 import random
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,7 +27,9 @@ from ..events.record import Record
 from ..settings import Settings
 from ..version import __version__
 from .archive import ArchiveError, object_key
+from .breaker import Breaker
 from .credentials import CachedCredentials
+from .deadline import BusyError, call_until
 from .direct import DirectClient, RejectedError, StaleConnectionError
 
 if TYPE_CHECKING:
@@ -69,6 +72,7 @@ class FirehoseArchive:
         self._direct = _direct_client(settings, self._firehose)
         self._direct_failures = 0
         self._direct_from = 0.0
+        self._breaker = Breaker(settings.connect_timeout_s + settings.read_timeout_s)
 
     def put(self, record: Record, deadline: float) -> None:
         """Store the record with PutRecord, or in the bucket if it is over `MAX_RECORD_BYTES`.
@@ -78,13 +82,19 @@ class FirehoseArchive:
         """
         line = record.line()
         if len(line) > MAX_RECORD_BYTES:
-            self._put_oversize(record, line)
-        elif self._direct is None or time.monotonic() < self._direct_from:
-            self._put_with_boto3(line)
-        elif not self._put_directly(self._direct, line):
-            self._count_retries(1)
-            self._put_with_boto3(line)
-            self._note_direct_failure()
+            self._put_oversize(record, line, deadline)
+            return
+        started = time.monotonic()
+        deadline = self._breaker.admit(deadline)
+        try:
+            self._put_record(line, deadline)
+        except ArchiveError as error:
+            if _is_answer(error.__cause__):
+                self._breaker.answered()
+            else:
+                self._breaker.unanswered(started, deadline)
+            raise
+        self._breaker.answered()
 
     def prepare(self, record: Record) -> None:
         """Do what a put does without sending anything, to fill caches before the fork."""
@@ -93,15 +103,25 @@ class FirehoseArchive:
             # not with real credentials: those of a role could be due for renewal
             self._direct.signed_request(line, ReadOnlyCredentials("", "", None))
 
-    def _put_directly(self, direct: DirectClient, line: bytes) -> bool:
+    def _put_record(self, line: bytes, deadline: float) -> None:
+        if self._direct is None or time.monotonic() < self._direct_from:
+            self._put_with_boto3(line, deadline)
+        elif not self._put_directly(self._direct, line, deadline):
+            self._count_retries(1)
+            # a connection that it kept is as old as the one that has just failed, or older
+            self._firehose.close()
+            self._put_with_boto3(line, deadline)
+            self._note_direct_failure()
+
+    def _put_directly(self, direct: DirectClient, line: bytes, deadline: float) -> bool:
         """Return whether Firehose confirmed; if not, return when boto3 may try."""
         try:
-            direct.put_record(line)
-        except (RejectedError, StaleConnectionError):
+            direct.put_record(line, deadline)
+        except (RejectedError, StaleConnectionError, BusyError):
             return False
         # every Exception: whatever is not the confirmation is for boto3 to judge
         except Exception:
-            _pause()
+            _pause(deadline)
             return False
         self._direct_failures = 0
         return True
@@ -114,8 +134,9 @@ class FirehoseArchive:
             fields = {"failures": self._direct_failures, "pause_s": DIRECT_PAUSE_S}
             log.warning("Direct PutRecord fails, boto3 works", extra={"fields": fields})
 
-    def _put_with_boto3(self, line: bytes) -> None:
+    def _put_with_boto3(self, line: bytes, deadline: float) -> None:
         self._call(
+            deadline,
             "PutRecord",
             "RecordId",
             self._firehose.put_record,
@@ -123,13 +144,14 @@ class FirehoseArchive:
             Record={"Data": line},
         )
 
-    def _put_oversize(self, record: Record, line: bytes) -> None:
+    def _put_oversize(self, record: Record, line: bytes, deadline: float) -> None:
         if not self._bucket or not self._s3:
             raise ArchiveError(
                 f"the record has {len(line)} bytes and Firehose takes {MAX_RECORD_BYTES}: "
                 "set ARCHIVE_BUCKET to the stream's bucket, and Stripe's next delivery is archived"
             )
         self._call(
+            deadline,
             "PutObject",
             "ETag",
             self._s3.put_object,
@@ -140,11 +162,17 @@ class FirehoseArchive:
         )
 
     def _call(
-        self, name: str, confirmation: str, method: Callable[..., Any], **arguments: object
+        self,
+        deadline: float,
+        name: str,
+        confirmation: str,
+        method: Callable[..., Any],
+        **arguments: object,
     ) -> None:
         """Call a method of boto3; return only if the answer has a field named `confirmation`."""
         try:
-            answer = method(**arguments)
+            # its time-outs are those of a connect and of a read, and it makes several of each
+            answer = call_until(deadline, partial(method, **arguments))
             self._count_retries(_retries(answer))
             confirmed = bool(answer.get(confirmation))
         # every Exception: a corrupt answer can raise anything out of botocore's parsers
@@ -155,9 +183,15 @@ class FirehoseArchive:
             raise ArchiveError(f"{name}: the answer has no {confirmation}")
 
 
-def _pause() -> None:
+def _pause(deadline: float) -> None:
     """Wait as botocore's standard mode does before a first retry: up to a second, at random."""
-    time.sleep(random.random())  # noqa: S311 # nosec B311 - spreads load, keeps no secret
+    wait_s = random.random()  # noqa: S311 # nosec B311 - spreads load, keeps no secret
+    time.sleep(min(wait_s, max(0.0, deadline - time.monotonic())))
+
+
+def _is_answer(cause: BaseException | None) -> bool:
+    """Whether a write failed for what the archive has answered."""
+    return not isinstance(cause, (BotoCoreError, OSError))
 
 
 def _retries(answer: Any) -> int:
@@ -172,7 +206,7 @@ def _describe(error: Exception) -> str:
         # the message of a wrong signature quotes what was signed, a session token with it
         message = str(details.get("Message", "")).partition("The Canonical String")[0].strip()
         return f"{details.get('Code', 'Unknown')}: {message}"[:500]
-    if isinstance(error, BotoCoreError):
+    if isinstance(error, (BotoCoreError, TimeoutError)):
         return f"{type(error).__name__}: {error}"[:500]
     return type(error).__name__
 
