@@ -17,11 +17,6 @@ def soon(seconds: float = 30) -> float:
     return time.monotonic() + seconds
 
 
-def soon(seconds: float = 30) -> float:
-    """A deadline that is not what a test is about."""
-    return time.monotonic() + seconds
-
-
 @pytest.fixture(autouse=True)
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Credentials that open nothing, and clients that belong to one test only."""
