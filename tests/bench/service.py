@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.support.service import Service, running
@@ -25,7 +25,10 @@ def variables(firehose_url: str, workers: int, threads: int = 1) -> dict[str, st
 
 
 @contextlib.contextmanager
-def service(environ: dict[str, str]) -> Iterator[Service]:
-    """Run a service until the block ends."""
-    with tempfile.TemporaryDirectory() as folder, running(environ, Path(folder) / "log") as one:
+def service(environ: dict[str, str], wrapper: Sequence[str] = ()) -> Iterator[Service]:
+    """Run a service until the block ends, with `wrapper` in front of its command."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(environ, Path(folder) / "log", wrapper=wrapper) as one,
+    ):
         yield one

@@ -4,7 +4,8 @@
 that takes 100 ms, sends it 20 genuine events a second, and lets one kind of client after the other
 at it, with `WEB_THREADS` of 1 and of 8. It prints a table and fails unless every genuine event was
 acknowledged and archived, the 99th percentile and /health stayed under a second, and memory stayed
-flat; `--publish` puts the table into docs/RELIABILITY.md.
+flat. The last rows have the workers that the service chooses by itself in a small container, and
+fail if one of them is killed. `--publish` puts the table into docs/RELIABILITY.md.
 """
 
 import asyncio
@@ -13,13 +14,17 @@ import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import click
 
 from tests.fakes.firehose import FakeFirehose
 from tests.support import stripe_client
+from tests.support.memory_limit import memory_limit
 from tests.support.service import Service
+from webhook_app.serving.capacity import worker_count
 
 from . import processes
 from .deliveries import event_body, request
@@ -29,6 +34,8 @@ from .rows import publisher, report
 from .service import service, variables
 
 WORKERS, THREADS = 4, (1, 8)
+#: Memory limits with the threads of each worker.
+LIMITS_MB = ((256, 1), (512, 1), (256, 8))
 EVENTS_A_SECOND = 20
 HEALTHS_A_SECOND = 2
 CLIENTS = 200
@@ -42,17 +49,32 @@ CHUNKED = stripe_client.head("Transfer-Encoding: chunked")
 Client = Callable[[int], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Row:
-    """What was seen beside one kind of client; memory (PSS) in MB."""
+class Case(NamedTuple):
+    """What is measured in a row."""
 
     kind: str
     threads: int
+    limit_mb: int | None = None
+    """The memory limit of the service; with one it has the workers that it chooses itself."""
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return worker_count(self.limit_mb * 2**20) if self.limit_mb else WORKERS
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was seen beside one kind of client; memory in MB."""
+
+    case: Case
     events: Load
     healths: Load
     archived: int
     memory: tuple[float, float]
-    """Before and after."""
+    """PSS before and after; with a limit, the most there was."""
+    kills: int = 0
+    """Processes that the kernel killed for want of memory."""
 
     @property
     def acknowledged(self) -> int:
@@ -67,7 +89,8 @@ class Row:
             and self.acknowledged == self.archived
             and self.events.ms(0.99) < 1000
             and self.healths.ms(1) < 1000
-            and self.memory[1] - self.memory[0] < MEMORY_MB
+            and self.memory[1] < (self.case.limit_mb or self.memory[0] + MEMORY_MB)
+            and self.kills == 0
         )
 
     def __str__(self) -> str:
@@ -75,14 +98,15 @@ class Row:
         before, after = self.memory
         sent = self.acknowledged + self.events.errors
         return (
-            f"{self.kind:<40} {self.threads:>7} {self.acknowledged:>5} of {sent:<5} "
+            f"{self.case.kind:<40} {self.case.workers:>3} x {self.case.threads} "
+            f"{self.acknowledged:>5} of {sent:<5} "
             f"{self.events.ms(0.5):>6.0f} {self.events.ms(0.99):>6.0f} {self.healths.ms(1):>7.0f} "
             f"{before:>7.0f} {after:>6.0f}   {'holds' if self.holds else 'BROKEN'}"
         )
 
 
 HEADING = (
-    f"{'slow and hostile clients':<40} threads acknowledged   p50 ms p99 ms health ms PSS MB  after"
+    f"{'slow and hostile clients':<40} workers acknowledged   p50 ms p99 ms health ms PSS MB  after"
 )
 
 
@@ -186,6 +210,21 @@ async def slow_large_bodies(port: int) -> None:
     await _drip(port, body, b"x", pause_s=10)
 
 
+async def any_kind(port: int) -> None:
+    """Be one of those that take memory."""
+    kind = next(_TURN) % 50
+    if kind == 0:
+        await large_bodies(port)
+    elif kind < 25:
+        await slow_large_bodies(port)
+    else:
+        # as much as is read without a part of the budget
+        await _drip(port, stripe_client.head("Content-Length: 32768") + b"x" * 32_000, b"x")
+
+
+_TURN = itertools.count()
+
+
 async def junk(port: int) -> None:
     """Post a body that nobody signed, at a share of the whole rate."""
     body = b'{"id": "evt_junk"}' * 60
@@ -200,6 +239,7 @@ async def junk(port: int) -> None:
 
 
 #: What each kind does, and how many there are of it.
+WORST = "500 of the largest bodies"
 KINDS: dict[str, tuple[Client, int]] = {
     "none": (nobody, 0),
     f"{CLIENTS} connections, idle": (idle, CLIENTS),
@@ -213,6 +253,7 @@ KINDS: dict[str, tuple[Client, int]] = {
     "4 chunk sizes without an end, fast": (endless_chunk_size, 4),
     "6 unsigned posts of 4 MiB each, always": (large_bodies, 6),
     "250 bodies of 4 MB, slow at the end": (slow_large_bodies, 250),
+    WORST: (any_kind, 500),
 }
 
 
@@ -245,19 +286,22 @@ def memory_mb(one: Service) -> float:
     return processes.pss_mb(one.process.pid)
 
 
-def measure(kind: str, threads: int, seconds: float) -> Row:
+def measure(case: Case, seconds: float) -> Row:
     """Let one of KINDS at a service of its own for that long and return what was seen."""
-    with FakeFirehose().serving() as firehose:
+    with ExitStack() as stack:
+        firehose = stack.enter_context(FakeFirehose().serving())
         firehose.latency_s = FIREHOSE_LATENCY_S
-        environ = variables(firehose.url, WORKERS, threads) | {"LOG_LEVEL": "ERROR"}
-        with service(environ) as one:
-            asyncio.run(_warm_up(one.port))
-            firehose.records.clear()
-            before = memory_mb(one)
-            events, healths = asyncio.run(_deliver_among(one.port, kind, seconds))
-            after = memory_mb(one)
-    archived = {json.loads(payload)["id"] for payload in firehose.payloads()}
-    return Row(kind, threads, events, healths, len(archived), (before, after))
+        environ = variables(firehose.url, case.workers, case.threads) | {"LOG_LEVEL": "ERROR"}
+        limit = stack.enter_context(memory_limit(case.limit_mb)) if case.limit_mb else None
+        one = stack.enter_context(service(environ, limit.wrapper if limit else ()))
+        asyncio.run(_warm_up(one.port))
+        firehose.records.clear()
+        before = memory_mb(one)
+        events, healths = asyncio.run(_deliver_among(one.port, case.kind, seconds))
+        after = limit.most_mb if limit else memory_mb(one)
+        kills = limit.kills if limit else 0
+        archived = {json.loads(payload)["id"] for payload in firehose.payloads()}
+    return Row(case, events, healths, len(archived), (before, after), kills)
 
 
 @click.command()
@@ -272,12 +316,13 @@ def measure(kind: str, threads: int, seconds: float) -> Row:
 @click.option("--publish", is_flag=True, help="Put the table into docs/RELIABILITY.md.")
 def main(seconds: float, publish: bool) -> None:
     """Print the table, a row for each kind of client and number of threads."""
-    keys = list(itertools.product(THREADS, KINDS))
+    cases = [Case(kind, threads) for threads in THREADS for kind in KINDS if kind != WORST]
+    cases += [Case(WORST, threads, limit) for limit, threads in LIMITS_MB]
     into = publisher(DOCUMENT, "clients", "python -m tests.bench.strangers --publish")
     report(
         HEADING,
-        keys,
-        lambda key: measure(key[1], key[0], seconds),
+        cases,
+        lambda case: measure(case, seconds),
         seconds,
         into if publish else None,
     )

@@ -58,8 +58,9 @@ def test_an_acknowledged_event_that_is_not_archived_breaks_a_row() -> None:
 
 def test_a_genuine_event_that_is_refused_or_slow_breaks_a_row_of_clients() -> None:
     good, slow, failed = Load(1, [0.1]), Load(1, [1.1]), Load(1, [0.1], errors=1)
+    case = strangers.Case("none", 8)
     held = [
-        strangers.Row("none", 8, events, healths, archived, (80, after)).holds
+        strangers.Row(case, events, healths, archived, (80, after)).holds
         for events, healths, archived, after in (
             (good, good, 1, 90),
             (slow, good, 1, 90),
@@ -70,6 +71,15 @@ def test_a_genuine_event_that_is_refused_or_slow_breaks_a_row_of_clients() -> No
         )
     ]
     assert held == [True, False, False, False, False, False]
+
+
+def test_a_worker_killed_for_want_of_memory_breaks_a_row_of_clients() -> None:
+    good, case = Load(1, [0.1]), strangers.Case(strangers.WORST, 1, limit_mb=256)
+    held = [
+        strangers.Row(case, good, good, 1, (150, most), kills).holds
+        for most, kills in ((250, 0), (250, 1), (256, 0))
+    ]
+    assert held == [True, False, False]
 
 
 def test_only_a_table_that_holds_is_published(capsys: pytest.CaptureFixture[str]) -> None:

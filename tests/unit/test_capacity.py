@@ -9,7 +9,7 @@ MB = 2**20
 
 @pytest.mark.parametrize(
     ("memory_mb", "workers"),
-    [(0, 2), (64, 2), (96, 2), (256, 22), (512, 54), (1024, 64), (65_536, 64)],
+    [(0, 2), (64, 2), (96, 2), (256, 20), (512, 52), (1024, 64), (65_536, 64)],
 )
 def test_workers_fill_the_memory_between_2_and_64(memory_mb: int, workers: int) -> None:
     assert worker_count(memory_mb * MB) == workers

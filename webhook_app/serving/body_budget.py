@@ -6,6 +6,7 @@ and is not inherited, so the file is opened before the fork.
 https://man7.org/linux/man-pages/man2/fcntl.2.html (advisory record locking)
 """
 
+import ctypes
 import fcntl
 import os
 import tempfile
@@ -17,6 +18,8 @@ SLOT_BYTES = 131_072
 #: What all workers hold together, in bodies of the largest size. The application takes four times
 #: as much for a body that it works on, and the sizing in `capacity` leaves room for that.
 LARGEST_BODIES = 2
+
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 
 
 class BodyBudget:
@@ -75,3 +78,17 @@ def _file_in_memory() -> int:
 
 
 _FILE = _file_in_memory()
+
+
+def return_large_blocks() -> None:
+    """Have the C library give large blocks back to the system as soon as they are free.
+
+    glibc learns from a freed block of 4 MB to keep the next ones: each worker that has once had a
+    large body would keep its memory. Elsewhere this does nothing.
+    https://man7.org/linux/man-pages/man3/mallopt.3.html
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, SLOT_BYTES)
+        # threads share one heap: only one of them runs Python at a time
+        mallopt(_M_ARENA_MAX, 1)

@@ -29,7 +29,7 @@ from gunicorn import SERVER_SOFTWARE
 from gunicorn.workers import base
 
 from ..web.webhook import DEADLINE, LEAST_WRITE_S, PATH
-from .body_budget import BodyBudget
+from .body_budget import BodyBudget, return_large_blocks
 from .heartbeat import Heartbeat
 from .http_response import render, render_error, send
 from .lingering import LingeringClients
@@ -53,7 +53,7 @@ _LOOK_EACH_S = 0.25
 # behind a request that has waited this long there may be a /health that nobody has read yet
 _LONG_WAIT_S = 0.3
 # read from one client before the others have their turn: some 50 us of work
-_READ_BYTES, _READS_A_TURN = 65_536, 4
+_READ_BYTES, _READS_A_TURN = 32_768, 8
 # Linux hands over a connection once it has sent something, or after this many seconds.
 _DEFER_ACCEPT_S = 5
 # Connections of the accept queue that each worker takes with it when it is told to stop.
@@ -65,6 +65,8 @@ _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _DESCRIPTORS = Path("/proc/self/fd")
 _TCP_CLOSE = 7
 
+# in the master, for all workers
+return_large_blocks()
 # made by the __init__ of gunicorn's Worker
 base.WorkerTmp = Heartbeat
 
