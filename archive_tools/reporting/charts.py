@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
+from typing import Any
 
-from ..output import bytes_text
+from ..output import bytes_text, count_text
 
 #: Durations that people think in, in seconds.
 _DURATIONS = (0.1, 1, 10, 60, 600, 3600, 21_600, 86_400, 259_200, 864_000, 8_640_000)
@@ -61,11 +62,17 @@ class Series:
     name: str
     mark: str
     """The class that has its colour."""
-    values: Sequence[float | None]
-    texts: Sequence[str]
-    """The same for people."""
-    total: str = ""
+    values: Sequence[Any]
+    """Each an int, float, Decimal or None."""
+    text: Callable[[Any], str]
+    """Returns a value for people."""
+    total: str
     """Of all days, for people."""
+
+
+def summed(name: str, mark: str, values: Sequence[Any], text: Callable[[Any], str]) -> Series:
+    """Return a series whose total is the sum, without its sign."""
+    return Series(name, mark, values, text, text(abs(sum(values))))
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class DayAxis:
     """The days below a chart."""
 
     days: Sequence[date]
+    caption: str
 
     @property
     def labels(self) -> Iterator[tuple[float, str, bool]]:
@@ -92,14 +100,16 @@ class DayAxis:
 class Chart(DayAxis):
     """Bars or lines over days."""
 
-    label: str
-    """What a screen reader says in place of the picture."""
-    caption: str
     series: Sequence[Series]
     scale: Scale
     height: int = 140
-    has_legend: bool = True
     is_line: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a screen reader says in place of the picture."""
+        totals = ", ".join(f"{one.name} {one.total}" for one in self.series)
+        return f"{self.caption}: {totals}"
 
     def y(self, value: float) -> float:
         """Return the distance of a value from the top, in pixels."""
@@ -121,7 +131,7 @@ class Chart(DayAxis):
         """Yield class, top and height of each bar of a day; what is negative hangs below zero."""
         ends = {True: 0.0, False: 0.0}
         for one in self.series:
-            if value := one.values[n]:
+            if value := float(one.values[n] or 0):
                 start = ends[value > 0]
                 ends[value > 0] = end = start + value
                 top, bottom = sorted((self.y(start), self.y(end)))
@@ -137,7 +147,8 @@ class Chart(DayAxis):
 
     def hint(self, n: int) -> str:
         """Return what is shown where the pointer rests on a day."""
-        lines = (f"{one.name}: {one.texts[n]}" for one in self.series if one.values[n])
+        known = ((one, one.values[n]) for one in self.series if one.values[n])
+        lines = (f"{one.name}: {one.text(abs(value))}" for one, value in known)
         return "\n".join([day_text(self.days[n]), *lines])
 
 
@@ -145,7 +156,6 @@ class Chart(DayAxis):
 class HeatMap(DayAxis):
     """The hours of many days: a column a day, an hour a row."""
 
-    label: str
     hours: Sequence[Sequence[int]]
     silent: Set[datetime]
     """Hours, by their start, that are shown as a silence."""
@@ -154,6 +164,11 @@ class HeatMap(DayAxis):
     def is_named(self) -> bool:
         """Whether a cell has room for the pointer, and says what it is."""
         return len(self.days) <= _NAMED_DAYS
+
+    @property
+    def label(self) -> str:
+        """What a screen reader says in place of the picture."""
+        return f"{self.caption}, {count_text(len(self.silent), 'silent hour')}"
 
     @property
     def legend(self) -> list[tuple[str, str]]:
@@ -192,7 +207,17 @@ class HeatMap(DayAxis):
         return f"h{_LEVELS - len(self._starts) + sum(start <= count for start in self._starts)}"
 
 
-def linear(values: Iterable[float], text: Callable[[float], str], least: float = 0) -> Scale:
+def number_text(value: float) -> str:
+    """Return a number for an axis: `950`, `1.2k`, `3M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def linear(
+    values: Iterable[float], text: Callable[[float], str] = number_text, least: float = 0
+) -> Scale:
     """Return an axis through zero with about four ticks at round values, `least` apart."""
     values = [0.0, *values]
     top, bottom = max(values), min(values)
@@ -205,7 +230,7 @@ def linear(values: Iterable[float], text: Callable[[float], str], least: float =
 
 def whole(values: Iterable[float]) -> Scale:
     """Return a linear axis of things that are counted: it has no half."""
-    scale = linear(values, number_text, 1)
+    scale = linear(values, least=1)
     ticks = tuple(tick for tick in scale.ticks if tick[0] == round(tick[0]))
     return Scale(scale.low, scale.high, ticks)
 
@@ -229,14 +254,6 @@ def _step(rough: float) -> float:
 def day_text(day: date) -> str:
     """Return a day for people: `Wed 11 Nov 2026`."""
     return f"{day:%a} {day.day} {day:%b %Y}"
-
-
-def number_text(value: float) -> str:
-    """Return a number for an axis: `950`, `1.2k`, `3M`."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
 
 
 def axis_bytes_text(value: float) -> str:

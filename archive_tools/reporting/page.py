@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from markupsafe import Markup
 
 from ..output import bytes_text, cell, count_text
 from . import charts
-from .charts import Chart, HeatMap, Scale, Series
+from .charts import Chart, HeatMap, Scale, Series, summed
 from .figures import Currency, Delays, Figures
 from .findings import findings, headline, silence_text, without_id_text
 from .silence import EXPECTED_AT_LEAST
@@ -63,7 +64,6 @@ def page(figures: Figures) -> str:
             findings=findings(figures),
             busy_days=sum(bool(day.arrivals.deliveries) for day in figures.days),
             silent_hours=len(silent),
-            objects=sum(day.stored.objects for day in figures.days),
             stored=sum(day.stored.bytes for day in figures.days),
             shown_faults=figures.faults[:_SHOWN_FAULTS],
             live=live,
@@ -76,7 +76,7 @@ def page(figures: Figures) -> str:
             failures_chart=_failures_chart(figures),
             heat_map=HeatMap(
                 [day.day for day in figures.days],
-                f"Deliveries by day and hour, {count_text(len(figures.silences), 'silence')}",
+                "Deliveries by day and hour",
                 [day.hours for day in figures.days],
                 silent,
             ),
@@ -133,88 +133,73 @@ def _cell(value: object) -> str:
 
 
 def _amount(value: Decimal, one: Currency) -> str:
+    """Return an amount with the decimals of its currency."""
     return f"{value:,.{one.decimals}f}"
 
 
 def _chart(
     figures: Figures,
-    label: str,
     caption: str,
     series: Sequence[Series],
     scale: Callable[[Iterable[float]], Scale],
     **options: Any,
 ) -> Chart:
     """Return a chart whose axis has room for each value, and of bars for each stack."""
-    columns = [[one.values[n] or 0 for one in series] for n in range(len(figures.days))]
-    values: list[float] = [value for column in columns for value in column]
-    if not options.get("is_line"):
+    columns = [[float(one.values[n] or 0) for one in series] for n in range(len(figures.days))]
+    if options.get("is_line"):
+        values = [value for column in columns for value in column]
+    else:
         values = [sum(v for v in column if v > 0) for column in columns]
         values += [sum(v for v in column if v < 0) for column in columns]
-    days = [day.day for day in figures.days]
-    return Chart(days, label, caption, series, scale(values), **options)
-
-
-def _counted(name: str, mark: str, counts: Sequence[int]) -> Series:
-    return Series(_cut(name), mark, counts, [f"{n:,}" for n in counts], f"{sum(counts):,}")
+    return Chart([day.day for day in figures.days], caption, series, scale(values), **options)
 
 
 def _types_chart(figures: Figures) -> Chart:
-    series = [_counted(one.name, f"c{n}", one.counts) for n, one in enumerate(figures.types, 1)]
-    label = f"Deliveries a day by type, {figures.total.deliveries:,} in all"
-    caption = f"Deliveries a day. Event types in these days: {figures.type_count:,}."
-    return _chart(figures, label, caption, series, charts.whole, height=200)
+    series = [
+        summed(_cut(one.name), f"c{n}", one.counts, "{:,}".format)
+        for n, one in enumerate(figures.types, 1)
+    ]
+    caption = f"Deliveries a day by type, {count_text(figures.type_count, 'type')} in all"
+    return _chart(figures, caption, series, charts.whole, height=200)
 
 
 def _delay_chart(figures: Figures, which: str, caption: str) -> Chart:
+    delays: list[Delays] = [getattr(day.arrivals, which) for day in figures.days]
     total: Delays = getattr(figures.total, which)
-    series = []
-    for name, mark in (("p50", "c1"), ("p95", "c3"), ("p99", "c6")):
-        values = [getattr(getattr(day.arrivals, which), name) for day in figures.days]
-        texts = [charts.seconds_text(value) for value in values]
-        series.append(Series(name, mark, values, texts, charts.seconds_text(getattr(total, name))))
-    label = ", ".join([caption, *(f"{one.name} {one.total}" for one in series)])
-    chart = _chart(figures, label, caption, series, charts.durations, height=200, is_line=True)
+    text = charts.seconds_text
+    series = [
+        Series("p50", "c1", [one.p50 for one in delays], text, text(total.p50)),
+        Series("p95", "c3", [one.p95 for one in delays], text, text(total.p95)),
+        Series("p99", "c6", [one.p99 for one in delays], text, text(total.p99)),
+    ]
+    chart = _chart(figures, caption, series, charts.durations, height=200, is_line=True)
     return replace(chart, caption=f"{caption} (logarithmic)") if chart.scale.is_log else chart
 
 
 def _failures_chart(figures: Figures) -> Chart:
     days = [day.arrivals for day in figures.days]
+    text = "{:,}".format
     series = [
-        _counted(f"first arrival over {LATE_S} s late", "c6", [day.late for day in days]),
-        _counted("duplicates", "c1", [day.copies for day in days]),
-        _counted("from the Events API", "c4", [day.from_api for day in days]),
+        summed(f"first arrival over {LATE_S} s late", "c6", [day.late for day in days], text),
+        summed("duplicates", "c1", [day.copies for day in days], text),
+        summed("from the Events API", "c4", [day.from_api for day in days], text),
     ]
     caption = "Late first arrivals, duplicates and records from the Events API, by day"
-    label = ", ".join([caption, *(f"{one.name}: {one.total}" for one in series)])
-    return _chart(figures, label, caption, series, charts.whole)
+    return _chart(figures, caption, series, charts.whole)
 
 
 def _money_chart(figures: Figures, one: Currency) -> Chart:
-    gross, refunded, net = (_amount(value, one) for value in one.total)
-    code = _cut(one.code)
-    back, texts = [-float(value) for value in one.refunded], [_amount(v, one) for v in one.refunded]
+    text = partial(_amount, one=one)
     series = [
-        Series(
-            "gross", "c1", [*map(float, one.gross)], [_amount(v, one) for v in one.gross], gross
-        ),
-        Series("refunded", "c6", back, texts, refunded),
+        summed("gross", "c1", one.gross, text),
+        summed("refunded", "c6", [-value for value in one.refunded], text),
     ]
-    label = f"{code} a day: gross {gross}, refunded {refunded}, net {net}"
-    caption = f"{code} a day, live mode"
-    return _chart(figures, label, caption, series, _linear(charts.number_text), height=120)
+    caption = f"{_cut(one.code)} a day, live mode"
+    return _chart(figures, caption, series, charts.linear, height=120)
 
 
 def _storage_chart(figures: Figures) -> Chart:
-    stored = [day.stored for day in figures.days]
-    texts = [f"{bytes_text(one.bytes)} in {count_text(one.objects, 'object')}" for one in stored]
-    size = bytes_text(sum(one.bytes for one in stored))
-    objects = count_text(sum(one.objects for one in stored), "object")
-    series = [Series("stored", "c1", [one.bytes for one in stored], texts)]
-    caption = f"Compressed bytes in the folder of each day: {size} in {objects}"
-    scale = _linear(charts.axis_bytes_text)
-    label = f"Stored bytes a day, {size} in all"
-    return _chart(figures, label, caption, series, scale, has_legend=False)
-
-
-def _linear(text: Callable[[float], str]) -> Callable[[Iterable[float]], Scale]:
-    return lambda values: charts.linear(values, text)
+    objects = count_text(sum(day.stored.objects for day in figures.days), "object")
+    series = [summed("stored", "c1", [day.stored.bytes for day in figures.days], bytes_text)]
+    caption = f"Compressed bytes a day, in {objects}"
+    return _chart(figures, caption, series, partial(charts.linear, text=charts.axis_bytes_text))

@@ -10,7 +10,6 @@ from archive_tools.reporting.charts import (
     HeatMap,
     durations,
     linear,
-    number_text,
     seconds_text,
     whole,
 )
@@ -21,7 +20,7 @@ MAGNITUDES = st.floats(-1e12, 1e12, allow_subnormal=False).map(lambda n: round(n
 
 @given(st.lists(MAGNITUDES))
 def test_an_axis_holds_zero_and_every_value_with_few_round_ticks(values: list[float]) -> None:
-    scale = linear(values, number_text)
+    scale = linear(values)
     nothing = (scale.high - scale.low) * 1e-6
     for value in (0.0, *values):
         assert scale.low - nothing <= value <= scale.high + nothing

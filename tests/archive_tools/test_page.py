@@ -272,7 +272,7 @@ def test_days_below_a_chart_are_ten_at_most_and_begin_with_the_first(
     for first, label in (("2026-11-20", "20 Nov"), ("2026-11-10", "10 Nov"), ("2024-01-01", "Jan")):
         if first == "2026-11-20":
             put(folder, NOON + 10 * DAY, event("evt_2", NOON + 10 * DAY))
-        svg = chart(report("--from", first), "Stored bytes")
+        svg = chart(report("--from", first), "Compressed bytes")
         labels = re.findall(r'<text class="below[^>]*>([^<]+)<', svg)
         assert 1 <= len(labels) <= 10
         assert len({*labels}) == len(labels)
