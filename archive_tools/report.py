@@ -29,6 +29,9 @@ from .storage import Storage
 #: A page of more days says less, and its charts have a pixel a day.
 _MOST_DAYS = 1100
 
+#: What the days around a range can be reckoned for, and Unix time.
+_YEARS = range(1971, 9999)
+
 
 @click.command("report")
 @click.option(
@@ -84,7 +87,7 @@ def command(
         raise click.UsageError("Give --output FILE for the page, or --json for its figures.")
     if target:
         results.refuse_unwritable(target)
-    day = today.date() if today else calendar.today()
+    day = _known(today.date()) if today else calendar.today()
     if not (context.params["start"] or context.params["end"]) and days.first and days.last:
         # the last so many days, which end on the day that --today names
         days = Days(day - (days.last - days.first), day)
@@ -108,10 +111,10 @@ def _closed(days: Days, storage: Storage, today: date) -> Days:
     """Return a range with both ends: an open one begins with the archive; none goes past today.
 
     Raises:
-        ToolError: it is longer than a page can show, or begins in the future.
+        ToolError: it is longer than a page can show, or begins in the future or before Unix time.
     """
     last = min(days.last or today, today)
-    first = days.first or min([last, *storage.days()[:1]])
+    first = _known(days.first or min([last, *storage.days()[:1]]))
     if first > last:
         raise ToolError(f"--from {first} is in the future", "give an earlier day")
     if (last - first).days >= _MOST_DAYS:
@@ -119,6 +122,17 @@ def _closed(days: Days, storage: Storage, today: date) -> Days:
             f"{first} to {last} is too long for a page", f"take {_MOST_DAYS:,} days at most"
         )
     return Days(first, last)
+
+
+def _known(day: date) -> date:
+    """Return a day.
+
+    Raises:
+        ToolError: no archive can have it.
+    """
+    if day.year not in _YEARS:
+        raise ToolError(f"No archive has the day {day}", "give one of this century")
+    return day
 
 
 def _plain(figures: Figures) -> dict[str, Any]:

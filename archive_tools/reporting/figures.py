@@ -144,7 +144,7 @@ class Figures:
     """The most frequent first; the last one can be all others."""
     type_count: int
     silences: Sequence[Silence]
-    """The gravest first."""
+    """The largest first."""
     silence_known: bool
     """Whether there are enough days to tell a silence from a quiet hour."""
     repeated: Sequence[Unusual]

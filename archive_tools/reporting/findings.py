@@ -12,7 +12,7 @@ from .figures import Figures, Silence
 #: Stripe and networks repeat now and then; more than this has a cause worth knowing.
 _MANY_COPIES = 0.05
 
-#: So many of the gravest silences are findings of their own.
+#: So many of the largest silences are findings of their own.
 _NAMED_SILENCES = 3
 
 

@@ -156,7 +156,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.setattr(report, "collect", None)
     result = run("report", "--output", str(tmp_path / "missing/report.html"), *RANGE)
     assert result.exit_code == 2
-    assert "Cure: name a file in a folder that is there and may be written to" in result.stderr
+    assert "name a file in a folder that is there and may be written to" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,9 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one_alone(
     [
         (("--from", "2026-12-01", "--today", "2026-11-20"), "is in the future"),
         (("--from", "2020-01-01", "--to", "2026-11-20"), "too long for a page"),
+        (("--from", "0001-01-01", "--to", "0001-01-03"), "No archive has the day 0001-01-01"),
+        (("--today", "0001-01-03"), "No archive has the day 0001-01-03"),
+        (("--today", "9999-12-31"), "No archive has the day 9999-12-31"),
     ],
 )
 def test_a_range_that_makes_no_page_is_refused(

@@ -247,8 +247,8 @@ def test_the_money_is_that_of_the_charges(show: Open, deliveries: list[Delivery]
     decimals = {"jpy": 0, "kwd": 3}
     expected: dict[tuple[bool, str], list[Decimal]] = {}
     for _, event in first_arrivals(deliveries):
-        kinds = ("charge.succeeded", "charge.captured", "charge.refunded")
-        if event.get("type") not in kinds or event.get("account"):
+        types = ("charge.succeeded", "charge.captured", "charge.refunded")
+        if event.get("type") not in types or event.get("account"):
             continue
         charge = event["data"]["object"]
         if not charge["captured"]:

@@ -1,4 +1,4 @@
-"""A headless Chromium that opens files and nothing else, and what it was asked and said."""
+"""A headless Chromium that opens files and nothing else, and what it requested and logged."""
 
 import os
 from collections.abc import Iterator
