@@ -71,8 +71,8 @@ class Series:
 
 
 def summed(name: str, mark: str, values: Sequence[Any], text: Callable[[Any], str]) -> Series:
-    """Return a series whose total is the sum, without its sign."""
-    return Series(name, mark, values, text, text(abs(sum(values))))
+    """Return a series whose total is the sum; what hangs below zero is shown without its sign."""
+    return Series(name, mark, values, lambda value: text(abs(value)), text(abs(sum(values))))
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Chart(DayAxis):
     def hint(self, n: int) -> str:
         """Return what is shown where the pointer rests on a day."""
         known = ((one, one.values[n]) for one in self.series if one.values[n])
-        lines = (f"{one.name}: {one.text(abs(value))}" for one, value in known)
+        lines = (f"{one.name}: {one.text(value)}" for one, value in known)
         return "\n".join([day_text(self.days[n]), *lines])
 
 

@@ -1,5 +1,6 @@
--- All figures of a report in one pass over the archive, in Athena's dialect. statistics.py fills in
--- the names in braces, and appends the UNION ALL of the parts that come after `deliveries`.
+-- All figures of a report, in Athena's dialect. statistics.py fills in the names in braces, and appends
+-- the UNION ALL of the parts that come after `deliveries`. DuckDB keeps the rows of `deliveries`, which
+-- all parts use, and reads the archive once; Athena reads it again for each part.
 WITH records AS (
   SELECT
     id, type, source, received_at, created, livemode, payload_bytes, folder, arrived,

@@ -72,7 +72,7 @@ def collect(storage: Storage, engine: Engine, days: Days, origin: Origin) -> Fig
     for row in result.rows:
         parts[row[0]].append(dict(zip(result.names, row, strict=True)))
     present = storage.days()
-    stored = _stored(storage, [day for day in days if day in set(present)])
+    stored = _stored(storage, [day for day in present if day in days])
     arrived = {row["day"]: _arrivals(row) for row in parts["days"]}
     hours = {
         datetime.fromisoformat(row["day"]) + timedelta(hours=int(row["hour"])): row["deliveries"]
