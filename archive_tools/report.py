@@ -1,6 +1,6 @@
 """`flask archive report`: a range of days as one page, for owners, auditors and operators.
 
-Knows the options and where the page goes; the figures and the page are made by others.
+Knows the options and where the page goes; the figures and the page are made in reporting/.
 """
 
 from dataclasses import asdict
@@ -20,14 +20,17 @@ from .output import as_json as json_text
 from .querying import results
 from .querying.engine import open_engine
 from .reporting.figures import Figures, Origin
+from .reporting.findings import findings, headline
 from .reporting.page import page
-from .reporting.survey import survey
-from .reporting.wording import findings, headline
+from .reporting.statistics import collect
 from .settings import ToolSettings
 from .storage import Storage
 
-#: A page of more days says less, and its pictures have a pixel a day.
-_LONGEST = 1100
+#: A page of more days says less, and its charts have a pixel a day.
+_MOST_DAYS = 1100
+
+#: What the days around a range can be reckoned for, and Unix time.
+_YEARS = range(1971, 9999)
 
 
 @click.command("report")
@@ -42,31 +45,33 @@ _LONGEST = 1100
 @days_options(last_days=30)
 @click.option(
     "--engine",
-    "kind",
+    "engine_name",
     type=click.Choice(["duckdb", "athena"]),
-    help="What runs the queries. Left out: Athena for a bucket, DuckDB for a folder.",
+    help="What runs the query. Left out: Athena for a bucket, DuckDB for a folder.",
 )
 @click.option(
     "--today",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="DAY",
-    help="Make the page as on that day, with --from and --to: the same page each time.",
+    help="Make the page as on that day: of the same archive it is the same page each time.",
 )
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
     target: Path | None,
     storage: Storage,
     settings: ToolSettings,
     days: Days,
-    kind: str | None,
+    engine_name: str | None,
     today: datetime | None,
     as_json: bool,
 ) -> None:
-    """Write a page on some days: what came, how late, how often, what is missing, what it costs.
+    """Write a page on some days: deliveries, delays, duplicates, silent hours, money.
 
     The page is one HTML file that needs no network, for screens, phones and paper. With --json
-    its figures are printed in place of it. Each of five queries reads the range, and three days
-    to each side.
+    its figures are printed in place of it. One query reads the range, and three days to each side;
+    Athena scans them five times for it.
 
     \b
     The exit status says how it ended:
@@ -82,29 +87,56 @@ def command(
         raise click.UsageError("Give --output FILE for the page, or --json for its figures.")
     if target:
         results.refuse_unwritable(target)
-    day = today.date() if today else calendar.today()
-    if today and days.last and days.last > day:
-        raise ToolError(
-            f"The range ends on {days.last}, after --today {day}", "give --from, or --to as well"
-        )
+    day = _known(today.date()) if today else calendar.today()
+    if not (context.params["start"] or context.params["end"]) and days.first and days.last:
+        # the last so many days, which end on the day that --today names
+        days = Days(day - (days.last - days.first), day)
     days = _closed(days, storage, day)
     made = str(day) if today else f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    with open_engine(storage, settings, kind, day) as engine:
+    with open_engine(storage, settings, engine_name, day) as engine:
         origin = Origin(
             storage.name, days.first or day, days.last or day, day, made, engine.name, __version__
         )
-        figures = survey(storage, engine, days, origin)
+        figures = collect(storage, engine, days, origin)
     if target:
         text = page(figures)
         with results.replacing(target) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
-    click.echo(json_text(plain(figures)) if as_json else _told(figures))
+    click.echo(json_text(_plain(figures)) if as_json else _summary(figures))
     if figures.faults:
         raise click.exceptions.Exit(1)
 
 
-def plain(figures: Figures) -> dict[str, Any]:
-    """Return the figures as JSON has them, with what somebody should look at."""
+def _closed(days: Days, storage: Storage, today: date) -> Days:
+    """Return a range with both ends: an open one begins with the archive; none goes past today.
+
+    Raises:
+        ToolError: it is longer than a page can show, or begins in the future or before Unix time.
+    """
+    last = min(days.last or today, today)
+    first = _known(days.first or min([last, *storage.days()[:1]]))
+    if first > last:
+        raise ToolError(f"--from {first} is in the future", "give an earlier day")
+    if (last - first).days >= _MOST_DAYS:
+        raise ToolError(
+            f"{first} to {last} is too long for a page", f"take {_MOST_DAYS:,} days at most"
+        )
+    return Days(first, last)
+
+
+def _known(day: date) -> date:
+    """Return a day.
+
+    Raises:
+        ToolError: no archive can have it.
+    """
+    if day.year not in _YEARS:
+        raise ToolError(f"No archive has the day {day}", "give one of this century")
+    return day
+
+
+def _plain(figures: Figures) -> dict[str, Any]:
+    """Return the figures as JSON has them, with the findings."""
     return {
         "summary": headline(figures),
         "findings": [asdict(finding) for finding in findings(figures)],
@@ -112,25 +144,8 @@ def plain(figures: Figures) -> dict[str, Any]:
     }
 
 
-def _closed(days: Days, storage: Storage, today: date) -> Days:
-    """Return a range with both ends: an open one begins with the archive and ends today.
-
-    Raises:
-        ToolError: it is longer than a page can show, or begins in the future.
-    """
-    last = days.last or today
-    first = days.first or min([last, *storage.days()[:1]])
-    if first > last:
-        raise ToolError(f"--from {first} is in the future", "give an earlier day")
-    if (last - first).days >= _LONGEST:
-        raise ToolError(
-            f"{first} to {last} is too long for a page", f"take {_LONGEST:,} days at most"
-        )
-    return Days(first, last)
-
-
-def _told(figures: Figures) -> str:
-    """Return the summary for people."""
+def _summary(figures: Figures) -> str:
+    """Return the headline and the findings for a terminal."""
     lines = [finding.text for finding in findings(figures)]
     if not lines and figures.total.deliveries:
         lines = ["Nothing unusual."]

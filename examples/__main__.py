@@ -1,11 +1,9 @@
 """`python -m examples`: start the service, send it signed events, and look at what it archived."""
 
-import json
 import secrets
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -13,8 +11,8 @@ import click
 from archive_tools.querying.duckdb_engine import open_duckdb
 from archive_tools.storage import FolderStorage
 from examples import archive
-from tests.support.service import PROJECT, running
-from webhook_app.cli.sender import Delivered, deliver
+from tests.support.service import running
+from webhook_app.cli.sender import SAMPLES, Delivered, body_of, deliver
 from webhook_app.events.signature import sign
 
 SAMPLE_QUERY = """\
@@ -32,7 +30,8 @@ The archive is in .demo/archive, until the next demo. Put it to use (docs/ARCHIV
     .venv/bin/flask archive export --output .demo/export
     .venv/bin/flask archive replay http://localhost:8000/webhook --dry-run
 
-Delete a file of it, and see it found, and put back, with a Stripe that is played here:
+After a minute, when its events are no longer in flight, delete a file of it. It is found, and put
+back, with a Stripe that is played here:
 
     .venv/bin/python -m examples.stripe .demo/stripe .venv/bin/flask archive reconcile
     .venv/bin/python -m examples.stripe .demo/stripe .venv/bin/flask archive reconcile --repair
@@ -42,22 +41,19 @@ A new archive gets what that Stripe still has:
     mkdir .demo/new && export ARCHIVE_DIR=.demo/new
     .venv/bin/python -m examples.stripe .demo/stripe .venv/bin/flask archive backfill"""
 
-_OURS = PROJECT / "examples/events"
-
 
 @click.command()
 @click.option(
     "--events",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder of event bodies, *.json, each sent as it is; without it our own, as of now.",
+    help="A folder of event bodies, *.json, sent as `flask send-event` does; else the samples.",
 )
 def main(events: Path | None) -> None:
     """Send a folder of events through the service and show what became of them."""
-    bodies = [path.read_bytes() for path in sorted((events or _OURS).glob("*.json"))]
-    if not bodies:
+    files = sorted((events or SAMPLES).glob("*.json"))
+    if not files:
         raise click.ClickException(f"{events} has no file *.json")
-    if not events:
-        bodies = [_of_today(body, age) for age, body in enumerate(bodies)]
+    bodies = [body_of(str(path), path.read_bytes()) for path in files]
     workspace = Path(".demo")
     shutil.rmtree(workspace, ignore_errors=True)
     workspace.mkdir()
@@ -87,15 +83,6 @@ def main(events: Path | None) -> None:
     if {acknowledged, payloads.total(), identical} != {len(bodies)}:
         raise click.ClickException(f"these should be the same; see {workspace / 'service.log'}")
     click.echo(NEXT)
-
-
-def _of_today(body: bytes, age: int) -> bytes:
-    """Return an event as if it had happened so many minutes and an hour ago."""
-    event = json.loads(body)
-    moment = datetime.now(UTC) - timedelta(hours=1, minutes=age)
-    snapshot = event["object"] == "event"
-    event["created"] = int(moment.timestamp()) if snapshot else moment.isoformat()
-    return json.dumps(event, indent=2, ensure_ascii=False).encode()
 
 
 def _keep(bodies: list[bytes], folder: Path) -> None:

@@ -1,19 +1,24 @@
-"""Charts as inline SVG that fits any width: no script, and letters that never shrink.
+"""Charts over days: axes, and where each bar, line and cell of the heat map is.
 
-Knows series, axes and SVG. Positions across are in percent and heights in pixels, so a chart is as
-wide as its page. Colours are classes, which the style sheet gives a meaning for light and dark.
+templates/charts.html draws them as SVG. Positions across are in percent and heights in pixels, so
+a chart is as wide as its page. Colours are classes, which the style sheet gives a meaning for
+light and dark.
 """
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from typing import Any
 
-from markupsafe import Markup
+from ..output import bytes_text, count_text
 
-from .scales import Scale, day_ticks
-
-HEIGHT = 200
-"""Pixels of the area of a chart, without the words below it."""
+#: Durations that people think in, in seconds.
+_DURATIONS = (0.1, 1, 10, 60, 600, 3600, 21_600, 86_400, 259_200, 864_000, 8_640_000)
+_STEPS = (1, 2, 2.5, 5, 10)
+_STRIDES = (1, 2, 3, 5, 7, 14, 30, 61, 92, 183, 366, 10**6)
 
 #: Pixels between the parts of a stack, which neighbours of like colours need.
 _SEAM = 0.7
@@ -24,159 +29,250 @@ _FEW_DAYS = 3
 #: Beyond so many days a dot would touch the next one.
 _DOTTED_DAYS = 62
 
+#: Beyond so many days a cell of the heat map is too narrow to point at.
+_NAMED_DAYS = 92
+
+#: Beyond so many days the labels below a chart are months.
+_LABELLED_DAYS = 300
+
+_LEVELS = 4
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis from `low` to `high`."""
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+    is_log: bool = False
+
+    def at(self, value: float) -> float:
+        """Return how high a value stands, from 0 to 1; what is beyond the ends stands at them."""
+        value = min(max(value, self.low), self.high)
+        if self.is_log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
 
 @dataclass(frozen=True)
 class Series:
     """Values over the days of a chart. None where there is none."""
 
     name: str
-    values: Sequence[float | None]
     mark: str
     """The class that has its colour."""
-    has_dots: bool = True
-    """Whether a line marks each of its days."""
+    values: Sequence[Any]
+    """Each an int, float, Decimal or None."""
+    text: Callable[[Any], str]
+    """Returns a value for people."""
+    total: str
+    """Of all days, for people."""
+
+
+def summed(name: str, mark: str, values: Sequence[Any], text: Callable[[Any], str]) -> Series:
+    """Return a series whose total is the sum; what hangs below zero is shown without its sign."""
+    return Series(name, mark, values, lambda value: text(abs(value)), text(abs(sum(values))))
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What a chart is drawn in."""
+class DayAxis:
+    """The days below a chart."""
 
-    name: str
-    """What a screen reader says in place of the picture."""
     days: Sequence[date]
-    hints: Sequence[str]
-    """What is shown where the pointer rests on a day."""
+    caption: str
+
+    @property
+    def labels(self) -> Iterator[tuple[float, str, bool]]:
+        """Position and text of ten days at most, and whether a phone has room for it."""
+        stride = next(n for n in _STRIDES if n * 10 >= len(self.days))
+        for n in range(0, len(self.days), stride):
+            day = self.days[n]
+            text = f"{day:%b %Y}" if len(self.days) > _LABELLED_DAYS else f"{day.day} {day:%b}"
+            yield self.x(n + 0.5), text, n % (2 * stride) == 0
+
+    def x(self, n: float) -> float:
+        """Return where so many days end, in percent of the chart's width."""
+        return 100 * n / len(self.days)
+
+
+@dataclass(frozen=True)
+class Chart(DayAxis):
+    """Bars or lines over days."""
+
+    series: Sequence[Series]
     scale: Scale
-    height: int = HEIGHT
+    height: int = 140
+    is_line: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a screen reader says in place of the picture."""
+        totals = ", ".join(f"{one.name} {one.total}" for one in self.series)
+        return f"{self.caption}: {totals}"
 
     def y(self, value: float) -> float:
         """Return the distance of a value from the top, in pixels."""
         return self.height * (1 - self.scale.at(value))
 
+    @property
+    def has_dots(self) -> bool:
+        """Whether each value of a line has a dot."""
+        return len(self.days) <= _DOTTED_DAYS
 
-def bars(frame: Frame, series: Sequence[Series]) -> Markup:
-    """Return a chart with a stack for each day; what is negative hangs below zero."""
-    width = 100 / len(frame.days)
-    gap = _gap(len(frame.days))
-    columns = []
-    for n, hint in enumerate(frame.hints):
-        place = f'x="{(n + gap) * width:.4g}%" width="{(1 - 2 * gap) * width:.4g}%"'
-        columns.append(
-            Markup("<g>{}{}<title>{}</title></g>").format(
-                _strip(frame, n), _stack(frame, series, n, place), hint
-            )
-        )
-    return _svg(frame, Markup("").join(columns))
+    @property
+    def gap(self) -> float:
+        """What is left free to each side of a bar, as a part of its day."""
+        if len(self.days) > _DOTTED_DAYS:
+            return 0.0
+        return 0.12 if len(self.days) > _FEW_DAYS else 0.4
 
+    def stack(self, n: int) -> Iterator[tuple[str, float, float]]:
+        """Yield class, top and height of each bar of a day; what is negative hangs below zero."""
+        ends = {True: 0.0, False: 0.0}
+        for one in self.series:
+            if value := float(one.values[n] or 0):
+                start = ends[value > 0]
+                ends[value > 0] = end = start + value
+                top, bottom = sorted((self.y(start), self.y(end)))
+                yield one.mark, top, max(0.6, bottom - top - _SEAM)
 
-def lines(frame: Frame, series: Sequence[Series]) -> Markup:
-    """Return a chart with a line for each series, broken where a day has no value."""
-    paths = [
-        Markup('<path class="line {}" d="{}"/>').format(one.mark, path)
-        for one in series
-        if (path := _path(frame, one.values))
-    ]
-    stretched = Markup(
-        '<svg width="100%" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>'
-    ).format(frame.height, len(frame.days), frame.height, Markup("").join(paths))
-    return _svg(frame, stretched + _dots(frame, series) + _strips(frame))
+    def path(self, one: Series) -> str:
+        """Return a line in a box as wide as there are days, broken where a day has no value."""
+        parts, pen = [], "M"
+        for n, value in enumerate(one.values):
+            parts += [] if value is None else [f"{pen}{n + 0.5} {self.y(value):.4g}"]
+            pen = "M" if value is None else "L"
+        return "".join(parts)
 
-
-def _stack(frame: Frame, series: Sequence[Series], n: int, place: str) -> Markup:
-    above = below = 0.0
-    drawn = []
-    for one in series:
-        value = one.values[n] or 0.0
-        if not value:
-            continue
-        start = above if value > 0 else below
-        top, bottom = sorted((frame.y(start), frame.y(start + value)))
-        drawn.append(
-            Markup('<rect class="{}" {} y="{}" height="{}"/>').format(
-                one.mark,
-                Markup(place),  # noqa: S704 # nosec B704 - numbers of our own
-                f"{top:.4g}",
-                f"{max(0.6, bottom - top - _SEAM):.4g}",
-            )
-        )
-        if value > 0:
-            above += value
-        else:
-            below += value
-    return Markup("").join(drawn)
+    def hint(self, n: int) -> str:
+        """Return what is shown where the pointer rests on a day."""
+        known = ((one, one.values[n]) for one in self.series if one.values[n])
+        lines = (f"{one.name}: {one.text(value)}" for one, value in known)
+        return "\n".join([day_text(self.days[n]), *lines])
 
 
-def _gap(days: int) -> float:
-    """Return what is left free to each side of a bar, as a part of its day."""
-    if days > _DOTTED_DAYS:
-        return 0.0
-    return 0.12 if days > _FEW_DAYS else 0.4
+@dataclass(frozen=True)
+class HeatMap(DayAxis):
+    """The hours of many days: a column a day, an hour a row."""
+
+    hours: Sequence[Sequence[int]]
+    silent: Set[datetime]
+    """Hours, by their start, that are shown as a silence."""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a cell has room for the pointer, and says what it is."""
+        return len(self.days) <= _NAMED_DAYS
+
+    @property
+    def label(self) -> str:
+        """What a screen reader says in place of the picture."""
+        return f"{self.caption}, {count_text(len(self.silent), 'silent hour')}"
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """Class and text of each colour, the emptiest first."""
+        found = [("h0", "0")]
+        for low, end in itertools.pairwise([*self._starts, self._most + 1]):
+            text = f"{low:,}" if low == end - 1 else f"{low:,} to {end - 1:,}"
+            found.append((self._mark(low), text))
+        return [*found, ("gap", "silent")]
+
+    def cells(self, n: int) -> Iterator[tuple[str, int, int, int]]:
+        """Yield hours of a day that look alike: class, first one, how many, deliveries."""
+        start, counts = datetime.combine(self.days[n], time()), self.hours[n]
+        marks = [
+            "gap" if start + timedelta(hours=hour) in self.silent else self._mark(count)
+            for hour, count in enumerate(counts)
+        ]
+        for mark, alike in itertools.groupby(range(24), marks.__getitem__):
+            hours = list(alike)
+            yield mark, hours[0], len(hours), sum(counts[hour] for hour in hours)
+
+    @cached_property
+    def _most(self) -> int:
+        return max((count for counts in self.hours for count in counts), default=0)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The counts at which a colour begins; in squares, which keeps the small ones apart."""
+        levels = range(_LEVELS) if self._most else ()
+        return sorted({1 + self._most * n * n // _LEVELS**2 for n in levels})
+
+    def _mark(self, count: int) -> str:
+        """Return the class of a count: h0 for nothing, the strongest for the most."""
+        if not count:
+            return "h0"
+        return f"h{_LEVELS - len(self._starts) + sum(start <= count for start in self._starts)}"
 
 
-def _path(frame: Frame, values: Sequence[float | None]) -> str:
-    """Return an SVG path in a box as wide as there are days; a day alone is left to its dot."""
-    parts, pen = [], "M"
-    for n, value in enumerate(values):
-        if value is None:
-            pen = "M"
-            continue
-        parts.append(f"{pen}{n + 0.5} {frame.y(value):.4g}")
-        pen = "L"
-    return "".join(parts) if any(part[0] == "L" for part in parts) else ""
+def number_text(value: float) -> str:
+    """Return a number for an axis: `950`, `1.2k`, `3M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
 
 
-def _dots(frame: Frame, series: Sequence[Series]) -> Markup:
-    if len(frame.days) > _DOTTED_DAYS:
-        return Markup("")
-    return Markup("").join(
-        Markup('<circle class="dot {}" cx="{}%" cy="{}" r="2.5"/>').format(
-            one.mark, f"{(n + 0.5) * 100 / len(frame.days):.4g}", f"{frame.y(value):.4g}"
-        )
-        for one in series
-        if one.has_dots
-        for n, value in enumerate(one.values)
-        if value is not None
-    )
+def linear(
+    values: Iterable[float], text: Callable[[float], str] = number_text, least: float = 0
+) -> Scale:
+    """Return an axis through zero with about four ticks at round values, `least` apart."""
+    values = [0.0, *values]
+    top, bottom = max(values), min(values)
+    step = max(least, _step((top - bottom) / 4 or 0.25))
+    lowest, highest = math.floor(bottom / step + 1e-9), math.ceil(top / step - 1e-9)
+    highest = max(highest, lowest + 1)
+    ticks = tuple((n * step, text(n * step)) for n in range(lowest, highest + 1))
+    return Scale(lowest * step, highest * step, ticks)
 
 
-def _strips(frame: Frame) -> Markup:
-    return Markup("").join(
-        Markup("<g>{}<title>{}</title></g>").format(_strip(frame, n), hint)
-        for n, hint in enumerate(frame.hints)
-    )
+def whole(values: Iterable[float]) -> Scale:
+    """Return a linear axis of things that are counted: it has no half."""
+    scale = linear(values, least=1)
+    ticks = tuple(tick for tick in scale.ticks if tick[0] == round(tick[0]))
+    return Scale(scale.low, scale.high, ticks)
 
 
-def _strip(frame: Frame, n: int) -> Markup:
-    """Return what the pointer meets anywhere above a day."""
-    width = 100 / len(frame.days)
-    return Markup('<rect class="hit" x="{}%" width="{}%" height="{}"/>').format(
-        f"{n * width:.4g}", f"{width:.4g}", frame.height
-    )
+def durations(values: Iterable[float]) -> Scale:
+    """Return an axis of seconds; logarithmic where the largest is far from the smallest."""
+    known = [value for value in values if value > 0] or [1.0]
+    if max(known) <= 20 * min(known):
+        return linear(known, seconds_text)
+    low = max((at for at in _DURATIONS if at <= min(known)), default=_DURATIONS[0])
+    high = min((at for at in _DURATIONS if at > low and at >= max(known)), default=max(known))
+    ticks = tuple((at, seconds_text(at)) for at in _DURATIONS if low <= at <= high)
+    return Scale(low, high, ticks, is_log=True)
 
 
-def _svg(frame: Frame, drawn: Markup) -> Markup:
-    rules = [
-        Markup(
-            '<line class="{}" x2="100%" y1="{y}" y2="{y}"/>'
-            '<text class="at" x="-8" y="{y}" dy="4">{}</text>'
-        ).format("zero" if value == 0 else "rule", words, y=f"{frame.y(value):.4g}")
-        for value, words in frame.scale.ticks
-    ]
-    return svg(frame.name, frame.days, frame.height, Markup("").join(rules) + drawn)
+def _step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(step * power for step in _STEPS if step * power >= rough * 0.999)
 
 
-def svg(name: str, days: Sequence[date], height: int, drawn: Markup) -> Markup:
-    """Return a picture with a name, what is drawn in it, and the days below."""
-    below = [
-        Markup('<text class="below{}" x="{}%" y="{}">{}</text>').format(
-            # every second one has no room on a phone
-            " wide" if number % 2 else "",
-            f"{(n + 0.5) * 100 / len(days):.4g}",
-            height + 18,
-            words,
-        )
-        for number, (n, words) in enumerate(day_ticks(days))
-    ]
-    return Markup('<svg class="chart" role="img" aria-label="{}" height="{}">{}{}</svg>').format(
-        name, height + 26, drawn, Markup("").join(below)
-    )
+def day_text(day: date) -> str:
+    """Return a day for people: `Wed 11 Nov 2026`."""
+    return f"{day:%a} {day.day} {day:%b %Y}"
+
+
+def axis_bytes_text(value: float) -> str:
+    """Return bytes for an axis: `0`, `2 MB`."""
+    return bytes_text(value).replace(".0 ", " ") if value else "0"
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Return a duration for people, in one unit: `3.4 s`, `5 min`, `9 h`, `2 days`."""
+    if seconds is None:
+        return "–"  # noqa: RUF001 - a dash, as in a table
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms" if seconds else "0"
+    for size, unit, limit in ((1, "s", 60), (60, "min", 3600), (3600, "h", 86_400)):
+        if seconds < limit:
+            return f"{_short(seconds / size)} {unit}"
+    days = _short(seconds / 86_400)
+    return f"{days} day" if days == "1" else f"{days} days"
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0") if number < 10 else f"{number:.0f}"

@@ -1,6 +1,6 @@
 """The figures of a report: what each is and its unit.
 
-Holds numbers and names only; how they are found and how they look is known elsewhere.
+Holds numbers and names only; `--json` prints them as they are here.
 """
 
 from collections.abc import Sequence
@@ -67,17 +67,12 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Kind:
+class EventType:
     """The deliveries of an event type."""
 
     name: str
     counts: tuple[int, ...]
     """For each day of the report."""
-
-    @property
-    def total(self) -> int:
-        """The deliveries of all days."""
-        return sum(self.counts)
 
 
 @dataclass(frozen=True)
@@ -124,32 +119,6 @@ class Currency:
 
 
 @dataclass(frozen=True)
-class Month:
-    """A month of 30 days at some rate, and what AWS would charge for it."""
-
-    deliveries: int
-    usd: float
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """The present rate, and where it leads."""
-
-    days: int
-    """Complete days that it rests on."""
-    now: Month
-    lines: tuple[tuple[str, float, str], ...]
-    """Of the bill now: name, USD, what for."""
-    trend: tuple[float, float] | None = None
-    """Deliveries a day on the first and the last of these days, on the straight line through them.
-    None where there are too few days for a line."""
-    clear: bool = False
-    """Whether the line rises or falls by more than twice its standard error."""
-    year: tuple[Month, Month, Month] | None = None
-    """In a year at this trend: at least, probably, at most."""
-
-
-@dataclass(frozen=True)
 class Origin:
     """What was asked, and how."""
 
@@ -171,15 +140,16 @@ class Figures:
     origin: Origin
     total: Arrivals
     days: Sequence[Day]
-    kinds: Sequence[Kind]
-    """The largest, by their size; the last one can be all others."""
-    kinds_in_all: int
+    types: Sequence[EventType]
+    """The most frequent first; the last one can be all others."""
+    type_count: int
     silences: Sequence[Silence]
+    """The largest first."""
     silence_known: bool
     """Whether there are enough days to tell a silence from a quiet hour."""
     repeated: Sequence[Unusual]
     late: Sequence[Unusual]
     currencies: Sequence[Currency]
-    outlook: Outlook | None
+    """Live mode before test mode, the most used first."""
     faults: Sequence[Fault] = field(default_factory=list)
     """What could not be read; the figures are those of everything else."""

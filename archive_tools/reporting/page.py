@@ -1,77 +1,117 @@
-"""The page of a report: one file that needs nothing else, without a script.
+"""The page of a report: one HTML file that needs nothing else, without a script.
 
-Knows which sections there are and how a document is put together.
+Knows what the templates are given: figures, the charts of them, and words. Jinja2 escapes all that
+came from an archive.
 """
 
 import base64
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import jinja2
 from markupsafe import Markup
 
-from ..output import bytes_text, count_text
-from .arrival_sections import delays, kinds
-from .blocks import bullets, words
-from .figures import Figures
-from .growth_section import growth
-from .money_section import money
-from .origin_sections import origin, storage
-from .scales import seconds_words
-from .stylesheet import css
-from .trouble_sections import duplicates, failures, silences, unreadable
-from .wording import findings, headline
+from ..output import bytes_text, cell, count_text
+from . import charts
+from .charts import Chart, HeatMap, Scale, Series, summed
+from .figures import Currency, Delays, Figures
+from .findings import findings, headline, silence_text, without_id_text
+from .silence import EXPECTED_AT_LEAST
+from .statistics import LATE_S
+
+_TEMPLATES = Path(__file__).with_name("templates")
 
 #: Nothing may be fetched from anywhere, and only the style sheet of this file counts.
 _POLICY = "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
 
-_DOCUMENT = Markup("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="robots" content="noindex">
-<title>Stripe events, {title}</title>
-<style>{css}</style>
-</head>
-<body>
-<a class="skip" href="#content">To the content</a>
-<header>
-<h1>{title}</h1>
-<p class="soft">Report on the archive of Stripe events in <code>{archive}</code></p>
-</header>
-<main id="content">
-{summary}
-{sections}
-</main>
-<footer>Stripe Analytics Backend {version}, {made}</footer>
-</body>
-</html>
-""")
+#: A type or a name can be of any length, and a page has a width.
+_LONGEST_TEXT = 60
+
+#: More pictures would hide the ones that matter; the table has all currencies.
+_CHARTED_CURRENCIES = 6
+
+_SHOWN_FAULTS = 100
 
 
 def page(figures: Figures) -> str:
-    """Return the page as HTML. What came from events is escaped, all of it."""
-    style = css()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    about = figures.origin
-    return str(
-        _DOCUMENT.format(
+    """Return the page as HTML."""
+    css = (_TEMPLATES / "page.css").read_text()
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    live = [one for one in figures.currencies if one.livemode]
+    silent = {
+        silence.start + timedelta(hours=hour)
+        for silence in figures.silences
+        for hour in range(silence.hours)
+    }
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            figures=figures,
+            origin=figures.origin,
+            total=figures.total,
+            title=_title(figures),
             policy=_POLICY.format(digest),
             # a style element takes its text as it is: nothing of an archive is in it
-            css=Markup(style),  # noqa: S704 # nosec B704
-            title=title(figures),
-            archive=words(about.archive, 300),
-            summary=_summary(figures),
-            sections=_sections(figures),
-            version=about.version,
-            made=about.made,
+            css=Markup(css),  # noqa: S704 # nosec B704
+            headline=headline(figures),
+            findings=findings(figures),
+            busy_days=sum(bool(day.arrivals.deliveries) for day in figures.days),
+            silent_hours=len(silent),
+            stored=sum(day.stored.bytes for day in figures.days),
+            shown_faults=figures.faults[:_SHOWN_FAULTS],
+            live=live,
+            test=[one for one in figures.currencies if not one.livemode],
+            late_s=LATE_S,
+            expected=f"{EXPECTED_AT_LEAST:.0f}",
+            types_chart=_types_chart(figures),
+            first_chart=_delay_chart(figures, "first", "Each event's first arrival"),
+            every_chart=_delay_chart(figures, "every", "All deliveries, duplicates included"),
+            failures_chart=_failures_chart(figures),
+            heat_map=HeatMap(
+                [day.day for day in figures.days],
+                "Deliveries by day and hour",
+                [day.hours for day in figures.days],
+                silent,
+            ),
+            money_charts=[_money_chart(figures, one) for one in live[:_CHARTED_CURRENCIES]],
+            storage_chart=_storage_chart(figures),
         )
     )
 
 
-def title(figures: Figures) -> str:
-    """Return what the page is called."""
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "amount": _amount,
+        "bytes": bytes_text,
+        "cell": _cell,
+        "count": count_text,
+        "cut": _cut,
+        "day": charts.day_text,
+        "moment": lambda moment: str(moment)[:19],
+        "seconds": charts.seconds_text,
+        "short": "{:.4g}".format,
+        "silence": silence_text,
+        "thousands": "{:,}".format,
+        "without_id": without_id_text,
+    }
+    return environment
+
+
+def _title(figures: Figures) -> str:
     first, last = figures.origin.first, figures.origin.last
     if first == last:
         return f"{first.day} {first:%B %Y}"
@@ -79,69 +119,87 @@ def title(figures: Figures) -> str:
     return f"{start} to {last.day} {last:%B %Y}"
 
 
-def _sections(figures: Figures) -> Markup:
-    if not figures.total.deliveries:
-        found = [unreadable, origin]
+def _cut(value: object, longest: int = _LONGEST_TEXT) -> str:
+    """Return a value as text in one line, cut where it is too long for a page."""
+    text = cell(value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _cell(value: object) -> str:
+    """Return a value as it stands in a table of the page."""
+    if isinstance(value, Markup):
+        return value
+    return f"{value:,}" if type(value) is int else _cut(value)
+
+
+def _amount(value: Decimal, one: Currency) -> str:
+    """Return an amount with the decimals of its currency."""
+    return f"{value:,.{one.decimals}f}"
+
+
+def _chart(
+    figures: Figures,
+    caption: str,
+    series: Sequence[Series],
+    scale: Callable[[Iterable[float]], Scale],
+    **options: Any,
+) -> Chart:
+    """Return a chart whose axis has room for each value, and of bars for each stack."""
+    columns = [[float(one.values[n] or 0) for one in series] for n in range(len(figures.days))]
+    if options.get("is_line"):
+        values = [value for column in columns for value in column]
     else:
-        found = [
-            kinds,
-            delays,
-            failures,
-            duplicates,
-            silences,
-            money,
-            growth,
-            storage,
-            unreadable,
-            origin,
-        ]
-    return Markup("").join(one(figures) for one in found)
+        values = [sum(v for v in column if v > 0) for column in columns]
+        values += [sum(v for v in column if v < 0) for column in columns]
+    return Chart([day.day for day in figures.days], caption, series, scale(values), **options)
 
 
-def _summary(figures: Figures) -> Markup:
-    return Markup("<p>{}</p>{}{}").format(headline(figures), _verdict(figures), _tiles(figures))
-
-
-def _verdict(figures: Figures) -> Markup:
-    found = findings(figures)
-    if not figures.total.deliveries and not found:
-        return Markup('<div class="verdict look"><h2>Nothing to report</h2></div>')
-    if not found:
-        return Markup('<div class="verdict"><h2>Nothing unusual</h2></div>')
-    links = [
-        Markup('{} <a href="#{section}">See {section}</a>').format(
-            finding.text, section=finding.section
-        )
-        for finding in found
+def _types_chart(figures: Figures) -> Chart:
+    series = [
+        summed(_cut(one.name), f"c{n}", one.counts, "{:,}".format)
+        for n, one in enumerate(figures.types, 1)
     ]
-    return Markup('<div class="verdict look"><h2>Worth a look</h2>{}</div>').format(bullets(links))
+    caption = f"Deliveries a day by type, {count_text(figures.type_count, 'type')} in all"
+    return _chart(figures, caption, series, charts.whole, height=200)
 
 
-def _tiles(figures: Figures) -> Markup:
-    total = figures.total
-    busy = sum(bool(day.arrivals.deliveries) for day in figures.days)
-    size = sum(day.stored.bytes for day in figures.days)
-    tiles = (
-        ("Events", f"{total.events:,}", "each counted once"),
-        ("Deliveries", f"{total.deliveries:,}", "repetitions included"),
-        ("Days", f"{busy:,}", f"with deliveries, of {len(figures.days):,}"),
-        ("Delay, p99", seconds_words(total.first.p99), "of first arrivals"),
-        ("Late", f"{total.late:,}", "first arrivals over 60 s"),
-        ("Duplicates", f"{total.copies:,}", "copies of " + count_text(total.repeated, "event")),
-        (
-            "Silences",
-            f"{len(figures.silences):,}" if figures.silence_known else "unknown",
-            count_text(sum(one.hours for one in figures.silences), "hour")
-            if figures.silence_known
-            else "too few days",
-        ),
-        ("Stored", bytes_text(size), "compressed"),
-    )
-    return Markup('<dl class="tiles">{}</dl>').format(
-        Markup("").join(
-            Markup('<div><dt>{}</dt><dd class="big">{}</dd><dd class="small">{}</dd></div>').format(
-                *tile
-            )
-            for tile in tiles
-        )
-    )
+def _delay_chart(figures: Figures, which: str, caption: str) -> Chart:
+    delays: list[Delays] = [getattr(day.arrivals, which) for day in figures.days]
+    total: Delays = getattr(figures.total, which)
+    text = charts.seconds_text
+    series = [
+        Series("p50", "c1", [one.p50 for one in delays], text, text(total.p50)),
+        Series("p95", "c3", [one.p95 for one in delays], text, text(total.p95)),
+        Series("p99", "c6", [one.p99 for one in delays], text, text(total.p99)),
+    ]
+    chart = _chart(figures, caption, series, charts.durations, height=200, is_line=True)
+    return replace(chart, caption=f"{caption} (logarithmic)") if chart.scale.is_log else chart
+
+
+def _failures_chart(figures: Figures) -> Chart:
+    days = [day.arrivals for day in figures.days]
+    text = "{:,}".format
+    series = [
+        summed(f"first arrival over {LATE_S} s late", "c6", [day.late for day in days], text),
+        summed("duplicates", "c1", [day.copies for day in days], text),
+        summed("from the Events API", "c4", [day.from_api for day in days], text),
+    ]
+    caption = "Late first arrivals, duplicates and records from the Events API, by day"
+    return _chart(figures, caption, series, charts.whole)
+
+
+def _money_chart(figures: Figures, one: Currency) -> Chart:
+    text = partial(_amount, one=one)
+    series = [
+        summed("gross", "c1", one.gross, text),
+        summed("refunded", "c6", [-value for value in one.refunded], text),
+    ]
+    caption = f"{_cut(one.code)} a day, live mode"
+    return _chart(figures, caption, series, charts.linear, height=120)
+
+
+def _storage_chart(figures: Figures) -> Chart:
+    objects = count_text(sum(day.stored.objects for day in figures.days), "object")
+    series = [summed("stored", "c1", [day.stored.bytes for day in figures.days], bytes_text)]
+    caption = f"Compressed bytes a day, in {objects}"
+    return _chart(figures, caption, series, partial(charts.linear, text=charts.axis_bytes_text))

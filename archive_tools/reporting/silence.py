@@ -20,7 +20,7 @@ _SATURDAY = 5
 
 
 def silences(counts: Mapping[datetime, int], begin: datetime, end: datetime) -> list[Silence]:
-    """Return the silences from `begin` to `end`, which is not included, the gravest first.
+    """Return the silences from `begin` to `end`, which is not included, the largest first.
 
     Args:
         counts: deliveries by the full hour at which it starts; an hour left out has none.

@@ -256,13 +256,13 @@ def test_one_bar_goes_to_its_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         yield (bar := Mock())
         shown.append((label, length, sum(call.args[0] for call in bar.update.call_args_list)))
 
-    for name in ("query", "reporting.survey", "querying.copies", "querying.earliest"):
+    for name in ("query", "reporting.statistics", "querying.copies", "querying.earliest"):
         monkeypatch.setattr(f"archive_tools.{name}.progress", progress)
     run("query", "SELECT count(*) AS n FROM stripe_events")
     assert shown == [("Querying", 100, 100)]
     shown.clear()
     run("report", "--json", "--from", "2026-11-22", "--today", "2026-11-23")
-    assert shown == [("Asking the archive", 500, 500), ("Listing the days", 2, 2)]
+    assert shown == [("Querying the archive", 100, 100), ("Listing the days", 2, 2)]
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(

@@ -4,7 +4,8 @@ import errno
 import gzip
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 from moto import mock_aws
 
 from archive_tools import report
-from archive_tools.days import Days
-from archive_tools.reporting.queries import day_queries
+from examples import month
+from tests.support.service import PROJECT
 from webhook_app.events.record import events_api_record
 from webhook_app.version import __version__
 
@@ -65,7 +66,9 @@ def arrivals(figures: dict[str, Any], day: str) -> dict[str, Any]:
     return found
 
 
-def test_the_page_is_written_and_its_summary_told(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_the_page_is_written_and_its_summary_printed(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
     put(folder, NOON, event("evt_1", NOON))
     target = tmp_path / "report.html"
     result = run("report", "--output", str(target), *RANGE)
@@ -131,58 +134,43 @@ def test_an_unreadable_object_is_named_and_the_rest_counted(
     target = tmp_path / "report.html"
     result = run("report", "--output", str(target), *RANGE)
     assert result.exit_code == 1
-    assert "1 place in the archive could not be read" in result.stdout
+    assert "A part of the archive could not be read: 1 fault." in result.stdout
     text = target.read_text()
     assert f"<code>{key(NOON)}/broken.json.gz</code>" in text
     assert 'id="deliveries"' in text
 
 
-def test_a_file_that_cannot_be_written_is_told_before_the_work_with_the_cure(
+def test_what_is_far_from_the_range_is_not_read(figures: Any, folder: Path) -> None:
+    put(folder, NOON, event("evt_1", NOON))
+    far = folder / key(NOON - timedelta(days=9)) / "broken.json.gz"
+    far.parent.mkdir(parents=True)
+    far.write_bytes(b"not gzip")
+    found = figures("--from", "2026-11-10", "--to", "2026-11-10", "--today", "2026-11-20")
+    assert found["faults"] == []
+    assert found["total"]["deliveries"] == 1
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "survey", None)
+    monkeypatch.setattr(report, "collect", None)
     result = run("report", "--output", str(tmp_path / "missing/report.html"), *RANGE)
     assert result.exit_code == 2
-    assert "Cure: name a file in a folder that is there and may be written to" in result.stderr
+    assert "name a file in a folder that is there and may be written to" in result.stderr
 
 
-def test_a_page_that_fails_half_way_leaves_the_old_one_alone(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "words"), [(KeyboardInterrupt, ()), (OSError, (errno.ENOSPC, "No space left"))]
+)
+def test_a_page_that_cannot_be_finished_leaves_the_old_one_alone(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Any, words: Any
 ) -> None:
-    target = tmp_path / "report.html"
-    target.write_text("the old one")
-    monkeypatch.setattr(report, "page", lambda _: "x" * 100_000 + "\ud800")
-    result = run("report", "--output", str(target), *RANGE)
-    assert result.exit_code == 2
-    assert "UnicodeEncodeError, a fault of this tool" in result.stderr
-    assert target.read_text() == "the old one"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "report.html"]
-
-
-def test_a_full_disk_leaves_the_old_page_alone(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def failing(*_: object) -> None:
+        raise error(*words)
 
     target = tmp_path / "report.html"
     target.write_text("the old one")
-    monkeypatch.setattr(Path, "replace", full)
-    result = run("report", "--output", str(target), *RANGE)
-    assert "No space left" in result.stderr
-    assert target.read_text() == "the old one"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "report.html"]
-
-
-def test_an_interrupt_leaves_the_old_page_alone(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    target = tmp_path / "report.html"
-    target.write_text("the old one")
-    monkeypatch.setattr(Path, "replace", interrupted)
+    monkeypatch.setattr(Path, "replace", failing)
     result = run("report", "--output", str(target), *RANGE)
     assert result.exit_code == 2
     assert target.read_text() == "the old one"
@@ -190,20 +178,21 @@ def test_an_interrupt_leaves_the_old_page_alone(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "error"),
     [
         (("--from", "2026-12-01", "--today", "2026-11-20"), "is in the future"),
-        (("--to", "2026-11-21", "--today", "2026-11-20"), "after --today 2026-11-20"),
-        (("--last", "3", "--today", "2026-11-20"), "after --today 2026-11-20"),
         (("--from", "2020-01-01", "--to", "2026-11-20"), "too long for a page"),
+        (("--from", "0001-01-01", "--to", "0001-01-03"), "No archive has the day 0001-01-01"),
+        (("--today", "0001-01-03"), "No archive has the day 0001-01-03"),
+        (("--today", "9999-12-31"), "No archive has the day 9999-12-31"),
     ],
 )
 def test_a_range_that_makes_no_page_is_refused(
-    run: Run, arguments: tuple[str, ...], told: str
+    run: Run, arguments: tuple[str, ...], error: str
 ) -> None:
     result = run("report", "--json", *arguments)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert error in result.stderr
 
 
 def test_an_open_range_goes_from_the_first_day_of_the_archive_to_today(
@@ -214,6 +203,22 @@ def test_an_open_range_goes_from_the_first_day_of_the_archive_to_today(
     assert (found["first"], found["last"]) == ("2026-11-10", "2026-11-12")
     found = figures("--from", "2026-11-09", "--today", "2026-11-11")["origin"]
     assert (found["first"], found["last"]) == ("2026-11-09", "2026-11-11")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        ((), "2026-10-22"),
+        (("--last", "3"), "2026-11-18"),
+        (("--from", "2026-11-01"), "2026-11-01"),
+        (("--from", "2026-11-01", "--to", "2026-11-30"), "2026-11-01"),
+    ],
+)
+def test_a_range_ends_on_the_day_that_today_is_given_as(
+    figures: Any, arguments: tuple[str, ...], first: str
+) -> None:
+    found = figures(*arguments, "--today", "2026-11-20")["origin"]
+    assert (found["first"], found["last"]) == (first, "2026-11-20")
 
 
 def test_an_event_that_came_before_the_range_is_not_new_in_it(figures: Any, folder: Path) -> None:
@@ -252,7 +257,13 @@ def test_a_first_arrival_is_late_after_60_seconds(figures: Any, folder: Path) ->
     found = figures()
     assert found["total"]["late"] == 1
     assert [(one["id"], one["delay"]) for one in found["late"]] == [("evt_2", 61.0)]
-    assert found["findings"][0]["section"] == "failures"
+    assert found["findings"] == [
+        {
+            "section": "failures",
+            "text": "1 event (50.0% of all) arrived first more than a minute late: "
+            "an earlier attempt failed, or Stripe was late.",
+        }
+    ]
 
 
 def test_a_redelivery_makes_no_first_arrival_late(figures: Any, folder: Path) -> None:
@@ -278,11 +289,23 @@ def test_what_was_fetched_from_the_api_has_no_delay_and_fills_no_silence(
     assert day["hours"] == [0] * 12 + [1] + [0] * 11
 
 
+def test_days_with_nothing_but_records_of_the_api_have_a_page(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    fetched = events_api_record(event("evt_1", NOON), NOON).line()
+    store(folder, fetched, name="api.json.gz", day=key(NOON))
+    result = run("report", "--output", str(tmp_path / "report.html"), *RANGE)
+    assert result.exit_code == 0, result.output
+    assert "1 record came from the Events API" in result.stdout
+
+
 def test_what_is_no_event_is_a_delivery_without_an_id(figures: Any, folder: Path) -> None:
     put(folder, NOON, b"[1]", b"[2]", event("evt_1", NOON))
-    total = figures()["total"]
+    found = figures()
+    total = found["total"]
     assert (total["deliveries"], total["events"], total["without_id"]) == (3, 1, 2)
     assert total["copies"] == 0
+    assert [one["section"] for one in found["findings"]] == ["deliveries"]
 
 
 def test_the_seven_largest_types_have_a_name_and_the_rest_is_together(
@@ -293,10 +316,10 @@ def test_the_seven_largest_types_have_a_name_and_the_rest_is_together(
     ]
     put(folder, NOON, *bodies)
     found = figures()
-    kinds = {kind["name"]: sum(kind["counts"]) for kind in found["kinds"]}
-    assert kinds == {f"type.{size}": size for size in range(4, 11)} | {"others": 6}
-    assert next(iter(kinds)) == "type.10"
-    assert found["kinds_in_all"] == 10
+    types = {one["name"]: sum(one["counts"]) for one in found["types"]}
+    assert types == {f"type.{size}": size for size in range(4, 11)} | {"others": 6}
+    assert next(iter(types)) == "type.10"
+    assert found["type_count"] == 10
 
 
 def test_money_is_exact_and_has_the_decimals_of_its_currency(figures: Any, folder: Path) -> None:
@@ -350,6 +373,31 @@ def test_a_payload_with_absurd_values_is_counted_and_breaks_nothing(
     assert "&lt;I&gt;" in text
 
 
+def test_the_money_is_that_of_the_query_library(run: Run, figures: Any, folder: Path) -> None:
+    month.archive(folder)
+    sql = (PROJECT / "deploy/athena/queries/revenue_by_day.sql").read_text()
+    asked = sql.replace("current_date - INTERVAL '30' DAY", "DATE '2026-11-01'")
+    assert asked != sql
+    rows = json.loads(run("query", "--format", "json", "--", asked).stdout)
+    expected = {
+        (row["day"], row["livemode"], row["currency"].upper()): (
+            Decimal(row["gross"]),
+            Decimal(row["refunded"]),
+        )
+        for row in rows
+    }
+    found = figures("--from", "2026-11-01", "--today", "2026-11-23")
+    days = [day["day"] for day in found["days"]]
+    sums = {
+        (day, one["livemode"], one["code"]): (Decimal(gross), Decimal(back))
+        for one in found["currencies"]
+        for day, gross, back in zip(days, one["gross"], one["refunded"], strict=True)
+    }
+    assert len(expected) > 40
+    assert {key: sums[key] for key in expected} == expected
+    assert sum(any(pair) for pair in sums.values()) == sum(any(pair) for pair in expected.values())
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -375,9 +423,3 @@ def test_a_bucket_gives_the_same_figures_as_a_folder(
     of_folder.pop("origin")
     assert of_bucket == of_folder
     assert of_bucket["total"]["deliveries"] == 3
-
-
-def test_the_money_is_looked_for_in_the_payloads_of_its_types_alone() -> None:
-    money = day_queries(Days(date(2026, 11, 1), date(2026, 11, 2)))["money"]
-    inner = money.partition("FROM stripe_webhooks")[2].partition("WHERE arrival = 1")[0]
-    assert "type IN ('charge.succeeded', 'charge.captured', 'charge.refunded')" in inner

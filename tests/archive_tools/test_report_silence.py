@@ -70,7 +70,7 @@ def test_a_young_and_small_business_is_not_compared_with_what_it_became() -> Non
     ]
 
 
-def test_the_gravest_comes_first() -> None:
+def test_the_largest_comes_first() -> None:
     counts = steady(10 * 24)
     silent(counts, MONDAY + timedelta(days=1), 2)
     silent(counts, MONDAY + timedelta(days=4), 6)

@@ -1,4 +1,4 @@
-"""A headless Chromium that opens files and nothing else, and what it was asked and said."""
+"""A headless Chromium that opens files and nothing else, and what it requested and logged."""
 
 import os
 from collections.abc import Iterator
@@ -14,9 +14,6 @@ from archive_tools.cli import archive
 from examples import month
 
 CHROMIUM = Path("/usr/bin/chromium")
-
-#: What the sample month's report is asked for; the same page each time.
-MONTH = ("--from", "2026-10-25", "--to", "2026-11-23", "--today", "2026-11-23")
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -75,7 +72,8 @@ def month_report(folder: Path, deliveries: list[month.Delivery]) -> Path:
     # the page names the archive as it was given
     os.chdir(folder)
     try:
-        arguments = ["report", "--archive", "archive", "--output", "report.html", *MONTH]
+        arguments = ["report", "--archive", "archive", "--output", "report.html"]
+        arguments += ["--today", str(month.TODAY)]
         result = CliRunner(env={"PYTHON_DOTENV_DISABLED": "1"}).invoke(archive, arguments)
     finally:
         os.chdir(here)

@@ -16,7 +16,7 @@ from flask.cli import with_appcontext
 from ..events.signature import sign
 from ..settings import Settings
 from .doctor import examine, summary
-from .sender import deliver
+from .sender import body_of, deliver
 
 
 @click.command("send-event")
@@ -26,7 +26,9 @@ from .sender import deliver
 def send_event(file: BinaryIO, url: str | None) -> None:
     """Sign FILE, a JSON event (- for standard input), and deliver it as Stripe would.
 
-    It is signed with the first secret of STRIPE_WEBHOOK_SECRET and sent byte for byte.
+    It is signed with the first secret of STRIPE_WEBHOOK_SECRET and sent byte for byte. Only the
+    samples in examples/events get a new id and the current time, as if they had happened now; to
+    send one as it stands, give it with < on standard input.
 
     \b
     Example:
@@ -34,7 +36,7 @@ def send_event(file: BinaryIO, url: str | None) -> None:
     """  # noqa: D301 - click wants the character itself
     settings: Settings = current_app.extensions["settings"]
     url = url or f"{settings.local_url}/webhook/stripe"
-    body = file.read()
+    body = body_of(getattr(file, "name", ""), file.read())
     try:
         delivered = deliver(body, sign(body, settings.webhook_secrets[0]), url)
     except UnicodeDecodeError:
