@@ -1,6 +1,7 @@
 """What all tests share: settings, an archive that can fail, and the trio app, client, runner."""
 
 import os
+import secrets
 import signal
 import sys
 from collections import Counter
@@ -39,6 +40,15 @@ class FakeArchive:
         if self.failure:
             raise ArchiveError(self.failure)
         self.records.append(record)
+
+
+# for test_request_fuzz; the processes that run tests inherit it from the one that starts them
+os.environ.setdefault("FUZZ_SEED", str(secrets.randbelow(10**6)))
+
+
+def pytest_report_header() -> str:
+    """Say what repeats the run's drawn requests."""
+    return f"FUZZ_SEED={os.environ['FUZZ_SEED']}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
