@@ -342,3 +342,11 @@ def test_the_document_is_written_where_it_lies(
 def test_nonsense_is_refused() -> None:
     for arguments in (["--events", "0"], ["--bytes", "0"], ["--months", "-1"], ["--host", "x"]):
         assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+def test_the_scaling_guide_names_the_same_months() -> None:
+    text = (PROJECT / "docs/SCALING.md").read_text()
+    assert "100 GiB" in text
+    assert f"at 10 million events a month that is in month {month_of_the_scan_limit(10**7)}" in text
+    assert month_of_the_scan_limit(10**8) == 2
+    assert "at 100 million in the second" in text
