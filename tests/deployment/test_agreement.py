@@ -137,6 +137,17 @@ def test_two_tasks_of_ecs_so_that_one_can_fail() -> None:
     assert 2 == scaling["minTaskCount"] <= scaling["maxTaskCount"]
 
 
+def test_ecs_adds_a_task_before_the_workers_are_all_busy() -> None:
+    scaling = targets.express_service()["scalingTarget"]
+    assert scaling["autoScalingMetric"] == "REQUEST_COUNT_PER_TARGET"
+    memory = int(ecs.Stack(**ecs.GIVEN).task("ServiceTask")["memory"])
+    # a worker takes 10 deliveries a second where a PutRecord takes 100 ms; the metric is of a minute
+    most = worker_count(memory * 2**20) * 10 * 60
+    assert scaling["autoScalingTargetValue"] < most / 2
+    text = (targets.ROOT / "docs/DEPLOYMENT.md").read_text()
+    assert f"more than {scaling['autoScalingTargetValue'] // 60} requests a second" in text
+
+
 def test_the_doctor_is_there() -> None:
     variables = {"STRIPE_WEBHOOK_SECRET": SECRET, "ARCHIVE_DIR": "archive"}
     done = subprocess.run(
