@@ -45,7 +45,9 @@ class Stack:
             for name, each in template["Resources"].items()
             if "Condition" not in each or self._resolved(self._conditions[each["Condition"]])
         }
-        self.outputs = set(template["Outputs"])
+        self.outputs = {
+            name: self._resolved(each["Value"]) for name, each in template["Outputs"].items()
+        }
 
     def of(self, kind: str) -> dict[str, Document]:
         """Return the properties of all resources of a type, by their logical names."""

@@ -141,7 +141,8 @@ def test_ecs_adds_a_task_before_the_workers_are_all_busy() -> None:
     scaling = targets.express_service()["scalingTarget"]
     assert scaling["autoScalingMetric"] == "REQUEST_COUNT_PER_TARGET"
     memory = int(ecs.Stack(**ecs.GIVEN).task("ServiceTask")["memory"])
-    # a worker takes 10 deliveries a second where a PutRecord takes 100 ms; the metric is of a minute
+    # a worker takes 10 deliveries a second where a PutRecord takes 100 ms, and the metric is a
+    # minute's
     most = worker_count(memory * 2**20) * 10 * 60
     assert scaling["autoScalingTargetValue"] < most / 2
     text = (targets.ROOT / "docs/DEPLOYMENT.md").read_text()
@@ -189,6 +190,10 @@ def test_all_ask_for_health_in_the_right_place() -> None:
     options, command = targets.healthcheck()
     assert container["healthCheck"]["command"] == ["CMD", *command]
     assert "'/health'" in command[-1]
+    names = {"interval": "interval", "timeout": "timeout"}
+    names |= {"retries": "retries", "start-period": "startPeriod"}
+    for image, task in names.items():
+        assert seconds(options[image]) == container["healthCheck"][task], image
     checks = [
         {name: seconds(value) for name, value in options.items()},
         {name: seconds(value) for name, value in check.items() if name not in {"method", "path"}},

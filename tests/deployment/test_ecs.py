@@ -117,16 +117,15 @@ ROLES: dict[str, tuple[dict[str, Any], list[str], list[dict[str, Any]]]] = {
 
 @pytest.mark.parametrize("name", ROLES)
 def test_a_role_may_do_what_it_needs_and_is_trusted_to_this_account_alone(name: str) -> None:
-    role = BEFORE.of("AWS::IAM::Role")[name]
-    statements = [
-        statement
-        for policy in role.get("Policies", [])
-        for statement in policy["PolicyDocument"]["Statement"]
-    ]
-    managed = role.get("ManagedPolicyArns", [])
-    assert (role["AssumeRolePolicyDocument"], managed, statements) == ROLES[name]
-    known = {"Description", "AssumeRolePolicyDocument", "ManagedPolicyArns", "Policies"}
-    assert set(role) <= known
+    role = dict(BEFORE.of("AWS::IAM::Role")[name])
+    policies = role.pop("Policies", [])
+    assert all(policy["PolicyDocument"]["Version"] == "2012-10-17" for policy in policies)
+    statements = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
+    assert role.pop("Description")
+    trusted, managed, own = ROLES[name]
+    parts = {"AssumeRolePolicyDocument": trusted, "ManagedPolicyArns": managed}
+    assert role == {name: part for name, part in parts.items() if part}
+    assert statements == own
 
 
 def test_there_is_no_other_role_and_no_policy_beside() -> None:
@@ -135,25 +134,86 @@ def test_there_is_no_other_role_and_no_policy_beside() -> None:
     assert set(AFTER.of("AWS::IAM::Role")) == set(ROLES)
 
 
-def test_each_task_has_its_own_role() -> None:
-    tasks = AFTER.of("AWS::ECS::TaskDefinition")
-    assert tasks["ServiceTask"]["TaskRoleArn"] == "ServiceRole.Arn"
-    assert tasks["ReconcileTask"]["TaskRoleArn"] == "ReconcileRole.Arn"
-    assert {task["ExecutionRoleArn"] for task in tasks.values()} == {"ExecutionRole.Arn"}
-    secrets = {
-        (secret["name"], secret["valueFrom"])
-        for task in tasks
-        for container in ecs.containers(task)
-        for secret in container["secrets"]
+def container(prefix: str, secret: tuple[str, str], **more: Any) -> dict[str, Any]:
+    """What all containers have, and `more`."""
+    variables = {
+        "AWS_REGION": REGION,
+        "FIREHOSE_DELIVERY_STREAM_NAME": "stripe-webhook-stream",
+        "ARCHIVE_BUCKET": GIVEN["BucketName"],
     }
-    assert secrets == {
-        ("STRIPE_WEBHOOK_SECRET", f"{SSM}webhook-secret"),
-        ("STRIPE_API_KEY", f"{SSM}api-key"),
+    options = {
+        "awslogs-group": "LogGroup",
+        "awslogs-region": REGION,
+        "awslogs-stream-prefix": prefix,
+    }
+    linux = {"initProcessEnabled": True, "capabilities": {"drop": ["ALL"]}}
+    return {
+        "name": "Main",
+        "image": GIVEN["Image"],
+        "essential": True,
+        "user": "10001:10001",
+        "readonlyRootFilesystem": True,
+        "linuxParameters": linux,
+        "environment": [{"name": name, "value": value} for name, value in variables.items()],
+        "secrets": [{"name": secret[0], "valueFrom": SSM + secret[1]}],
+        "logConfiguration": {"logDriver": "awslogs", "options": options},
+    } | more
+
+
+def task(family: str, role: str, *containers: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "family": family,
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "runtimePlatform": {"operatingSystemFamily": "LINUX", "cpuArchitecture": "X86_64"},
+        "cpu": "256",
+        "memory": "512",
+        "executionRoleArn": "ExecutionRole.Arn",
+        "taskRoleArn": role,
+        "containerDefinitions": list(containers),
+    }
+
+
+def test_each_task_has_its_own_role_and_secret_and_its_containers_are_closed() -> None:
+    signing = ("STRIPE_WEBHOOK_SECRET", "webhook-secret")
+    main, doctor = ecs.containers("ServiceTask")
+    # those of the first container that other tests compare with the image and the service
+    compared = {
+        name: main[name]
+        for name in ("healthCheck", "portMappings", "stopTimeout", "memory", "dependsOn")
+    }
+    service = container("webhook", signing, **compared, dockerLabels={"secret-revision": "1"})
+    # a log that is not taken in holds up no delivery
+    waits_for_none = {"mode": "non-blocking", "max-buffer-size": "4m"}
+    service["logConfiguration"]["options"] |= waits_for_none
+    first = container("doctor", signing, name="doctor", essential=False, command=doctor["command"])
+    made = BEFORE.task("ServiceTask")
+    assert made == task("stripe-analytics-backend", "ServiceRole.Arn", service, first)
+    assert compared["portMappings"] == [
+        {"name": "http", "containerPort": 3001, "protocol": "tcp", "appProtocol": "http"}
+    ]
+    (job,) = ecs.containers("ReconcileTask")
+    assert job["command"][:2] == ["sh", "-c"]
+    key = ("STRIPE_API_KEY", "api-key")
+    daily = container(
+        "reconcile", key, command=job["command"], dockerLabels={"secret-revision": "1"}
+    )
+    made = BEFORE.task("ReconcileTask")
+    assert made == task("stripe-archive-reconcile", "ReconcileRole.Arn", daily)
+
+
+def test_the_guide_gets_the_present_revisions_and_the_role() -> None:
+    assert BEFORE.outputs == {
+        "ServiceTask": "ServiceTask",
+        "ReconcileTask": "ReconcileTask",
+        "InfrastructureRole": "InfrastructureRole.Arn",
     }
 
 
 def test_the_earlier_revisions_of_the_service_stay() -> None:
-    assert BEFORE.resources["ServiceTask"]["UpdateReplacePolicy"] == "Retain"
+    service, log = (BEFORE.resources[name] for name in ("ServiceTask", "LogGroup"))
+    assert (service["UpdateReplacePolicy"], service["DeletionPolicy"]) == ("Retain", "Delete")
+    assert (log["UpdateReplacePolicy"], log["DeletionPolicy"]) == ("Delete", "Delete")
 
 
 def test_a_new_secret_makes_a_new_revision_and_nothing_else_does() -> None:
@@ -208,6 +268,7 @@ def test_the_alarm_of_the_load_balancer_sees_both_target_groups() -> None:
     alarm = AFTER.of("AWS::CloudWatch::Alarm")["DownAlarm"]
     healthy, *parts = alarm["Metrics"]
     assert healthy["Expression"] == "FILL(one, 0) + FILL(other, 0)"
+    assert {healthy["Id"], healthy["Label"]} == {"healthy", "Healthy tasks"}
     assert [healthy["ReturnData"], *(part["ReturnData"] for part in parts)] == [True, False, False]
     assert [part["Id"] for part in parts] == ["one", "other"]
     for part, group in zip(parts, GROUPS, strict=True):
@@ -250,8 +311,12 @@ def test_what_the_filters_look_for_is_what_the_log_says() -> None:
     for each in filters.values():
         assert each["LogGroupName"] == "LogGroup"
         (made,) = each["MetricTransformations"]
-        assert (made["MetricNamespace"], made["MetricValue"]) == ("StripeAnalytics", "1")
-        assert "DefaultValue" not in made
+        assert made == {
+            "MetricNamespace": "StripeAnalytics",
+            "MetricName": made["MetricName"],
+            "MetricValue": "1",
+            "Unit": "Count",
+        }
     patterns = {name: each["FilterPattern"] for name, each in filters.items()}
     code = "".join(path.read_text() for path in (PROJECT / "webhook_app").rglob("*.py"))
     assert patterns["NotArchived"] == '{ $.message = "Failed to persist webhook" }'
@@ -284,10 +349,16 @@ def test_the_daily_job_says_how_it_ended_and_ends_so(status: int, tmp_path: Path
 
 def test_the_schedule_starts_the_present_revision_on_the_services_cluster() -> None:
     (schedule,) = AFTER.of("AWS::Scheduler::Schedule").values()
+    assert schedule["Name"] == "stripe-archive-reconcile"
+    assert schedule["ScheduleExpression"] == "cron(17 5 * * ? *)"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
     target = schedule["Target"]
     assert target["Arn"] == f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/default"
     assert target["RoleArn"] == "ScheduleRole.Arn"
     parameters = target["EcsParameters"]
-    assert parameters["TaskDefinitionArn"] == "ReconcileTask"
+    assert (parameters["TaskDefinitionArn"], parameters["LaunchType"]) == (
+        "ReconcileTask",
+        "FARGATE",
+    )
     network = parameters["NetworkConfiguration"]["AwsvpcConfiguration"]
     assert network == {"Subnets": ["subnet-0a1b", "subnet-2c3d"], "AssignPublicIp": "ENABLED"}
