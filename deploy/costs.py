@@ -1,8 +1,8 @@
 """What a month of the archive costs: `python -m deploy.costs --events 1000000 --bytes 5000`.
 
-Knows AWS's list prices and what is billed of an archive as deploy/ makes it. Of the service it
-uses the record alone, to measure how much larger than an event that is. It also writes the tables
-of docs/COSTS.md.
+Knows AWS's list prices and what is billed of an archive as deploy/ makes it, and of the service on
+ECS as docs/DEPLOYMENT.md runs it. Of the service it uses the record alone, to measure how much
+larger than an event that is. It also writes the tables of docs/COSTS.md.
 """
 
 import json
@@ -27,6 +27,9 @@ _FIREHOSE_PAGE = "https://aws.amazon.com/firehose/pricing/"
 _S3_PAGE = "https://aws.amazon.com/s3/pricing/"
 _ATHENA_PAGE = "https://aws.amazon.com/athena/pricing/"
 _CLOUDWATCH_PAGE = "https://aws.amazon.com/cloudwatch/pricing/"
+_FARGATE_PAGE = "https://aws.amazon.com/fargate/pricing/"
+_BALANCER_PAGE = "https://aws.amazon.com/elasticloadbalancing/pricing/"
+_VPC_PAGE = "https://aws.amazon.com/vpc/pricing/"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,19 @@ class Prices:
     athena_tb: Price = Price(((math.inf, 5.0),), "TB scanned, at least 10 MB a query", _ATHENA_PAGE)
     alarm_metric: Price = Price(((math.inf, 0.10),), "metric of an alarm", _CLOUDWATCH_PAGE)
     dashboard: Price = Price(((math.inf, 3.00),), "dashboard", _CLOUDWATCH_PAGE)
+    custom_metric: Price = Price(((10_000, 0.30),), "metric of a log filter", _CLOUDWATCH_PAGE)
+    log_gb: Price = Price(((math.inf, 0.50),), "GB of log taken in", _CLOUDWATCH_PAGE)
+    vcpu_hour: Price = Price(((math.inf, 0.04048),), "hour of a Fargate vCPU", _FARGATE_PAGE)
+    memory_gb_hour: Price = Price(
+        ((math.inf, 0.004445),), "hour of a GB of Fargate's memory", _FARGATE_PAGE
+    )
+    balancer_hour: Price = Price(((math.inf, 0.0225),), "hour of a load balancer", _BALANCER_PAGE)
+    capacity_hour: Price = Price(
+        ((math.inf, 0.008),),
+        "hour of a capacity unit: 25 new connections a second, or 1 GB an hour",
+        _BALANCER_PAGE,
+    )
+    address_hour: Price = Price(((math.inf, 0.005),), "hour of a public address", _VPC_PAGE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +107,17 @@ class Assumptions:
     """Months and days are projected apart from each other, 31 February included."""
     years_projected_before: int = 1
     """The table's range of years begins before the archive."""
+    scan_limit_bytes: int = 100 * 2**30
+    """The workgroup's, at which Athena stops a query."""
+    log_line_bytes: int = 355
+    """Measured, by tests/unit/test_costs.py: the line of a delivery, and the 26 bytes that
+    CloudWatch adds to each."""
+    task_vcpu: float = 0.25
+    task_gb: float = 0.5
+    zones: int = 2
+    """The load balancer has a public address in each, and so has each task."""
+    ecs_alarm_metrics: int = 5
+    ecs_filters: int = 3
 
 
 @dataclass(frozen=True)
@@ -107,8 +134,12 @@ class Usage:
     archive_queries: int = 10
     """Queries of the view stripe_events, which reads every day there is."""
     alarm_metrics: int = 4
+    """Of the stream."""
     dashboards: int = 1
-    host_usd: float = 7.0
+    tasks: int = 2
+    """Of the service, on ECS."""
+    host_usd: float | None = None
+    """What another host costs, in place of ECS with its log and alarms."""
 
 
 @dataclass(frozen=True)
@@ -126,17 +157,17 @@ class Bill:
 
     usage: Usage
     aws: tuple[Line, ...]
-    host: Line
+    host: tuple[Line, ...]
 
     @property
     def aws_usd(self) -> float:
-        """The sum without the host."""
+        """The sum of the archive, without what the service runs on."""
         return sum(line.usd for line in self.aws)
 
     @property
     def total_usd(self) -> float:
         """The sum."""
-        return self.aws_usd + self.host.usd
+        return self.aws_usd + sum(line.usd for line in self.host)
 
     @property
     def usd_a_million(self) -> float:
@@ -234,7 +265,51 @@ def bill(usage: Usage, given: Assumptions = Assumptions()) -> Bill:
         ),
         Line("all else", 0.0, "versions, encryption, transfer in, e-mail alarms, error log"),
     )
-    return Bill(usage, aws, Line("host", usage.host_usd, "where the service itself runs"))
+    return Bill(usage, aws, _host(usage, given))
+
+
+def _host(usage: Usage, given: Assumptions) -> tuple[Line, ...]:
+    """Return the lines of where the service runs: ECS, or one line of another host's."""
+    if usage.host_usd is not None:
+        return (Line("host", usage.host_usd, "where the service itself runs"),)
+    prices = given.prices
+    hours = given.seconds_a_month / 3600
+    task_hour = prices.vcpu_hour.of(given.task_vcpu) + prices.memory_gb_hour.of(given.task_gb)
+    gb_hour = usage.events * usage.event_bytes / GB / hours
+    capacity = max(usage.events / given.seconds_a_month / 25, gb_hour)
+    addresses = usage.tasks + given.zones
+    log_gb = usage.events * given.log_line_bytes / GB
+    return (
+        Line(
+            "Fargate",
+            usage.tasks * hours * task_hour,
+            f"{usage.tasks} tasks of {given.task_vcpu} vCPU and {given.task_gb} GB",
+        ),
+        Line(
+            "load balancer",
+            prices.balancer_hour.of(hours) + prices.capacity_hour.of(hours * capacity),
+            f"one, and {capacity:,.2f} capacity units",
+        ),
+        Line(
+            "public addresses",
+            prices.address_hour.of(hours * addresses),
+            f"{addresses}: of the tasks, and of the load balancer in {given.zones} zones",
+        ),
+        Line("log", prices.log_gb.of(log_gb), f"{log_gb:,.1f} GB, a line for each event"),
+        Line(
+            "alarms on ECS",
+            prices.alarm_metric.of(given.ecs_alarm_metrics)
+            + prices.custom_metric.of(given.ecs_filters),
+            f"{given.ecs_alarm_metrics} x a metric, {given.ecs_filters} x a log filter",
+        ),
+    )
+
+
+def month_of_the_scan_limit(events: int, given: Assumptions = Assumptions()) -> int:
+    """Return the first month in which the workgroup's limit stops a query of the view."""
+    sizes = record_shape().sizes(Usage().event_bytes)
+    kept_a_month = events * sum(sizes) / len(sizes) / given.gzip_ratio
+    return math.floor(given.scan_limit_bytes / kept_a_month) + 1
 
 
 def _query(given: Assumptions, scanned_bytes: float, lists: float, gets: float) -> float:
@@ -248,12 +323,13 @@ def as_text(a_bill: Bill) -> str:
     """Return a bill as a table for people."""
     usage = a_bill.usage
     each = f"{usage.events:,} events of {usage.event_bytes:,} bytes a month, month {usage.months}"
-    lines = [f"{each}; USD, list prices of us-east-1", ""]
-    lines += [f"{line.name:<22} {line.usd:>12,.2f}   {line.what_for}" for line in a_bill.aws]
-    lines += [f"{'AWS':<22} {a_bill.aws_usd:>12,.2f}"]
-    lines += [f"{a_bill.host.name:<22} {a_bill.host.usd:>12,.2f}   {a_bill.host.what_for}"]
-    lines += [f"{'total':<22} {a_bill.total_usd:>12,.2f}"]
-    return "\n".join([*lines, f"{'a million events':<22} {a_bill.usd_a_million:>12,.2f}"])
+    sums = [
+        Line("total", a_bill.total_usd, ""),
+        Line("a million events", a_bill.usd_a_million, ""),
+    ]
+    lines = [*a_bill.aws, Line("the archive", a_bill.aws_usd, ""), *a_bill.host, *sums]
+    rows = [f"{line.name:<22} {line.usd:>12,.2f}   {line.what_for}".rstrip() for line in lines]
+    return "\n".join([f"{each}; USD, list prices of us-east-1", "", *rows])
 
 
 def as_json(a_bill: Bill) -> str:
@@ -268,18 +344,28 @@ def example_table() -> str:
 
 
 def growth_table() -> str:
-    """Return the bills of a million events a month to a billion, without a host, in Markdown."""
+    """Return the bills of a million events a month to a billion, in Markdown."""
     steps = {"1 million": 10**6, "10 million": 10**7, "100 million": 10**8, "1 billion": 10**9}
-    bills = [bill(Usage(events=events, host_usd=0)) for events in steps.values()]
-    rows = [
-        [bills[0].aws[number].name, *(f"{one.aws[number].usd:,.2f}" for one in bills)]
-        for number in range(len(bills[0].aws) - 1)
-    ]
-    rows.append(["**AWS, month 12**", *(f"**{one.aws_usd:,.2f}**" for one in bills)])
-    rows.append(["a million events", *(f"{one.usd_a_million:,.2f}" for one in bills)])
+    bills = [bill(Usage(events=events)) for events in steps.values()]
+
+    def rows_of(part: str) -> list[list[str]]:
+        lines = zip(*(getattr(one, part) for one in bills), strict=True)
+        return [
+            [row[0].name, *(f"{line.usd:,.2f}" for line in row)]
+            for row in lines
+            if row[0].name != "all else"
+        ]
+
+    rows = rows_of("aws")
+    rows.append(["**the archive, month 12**", *(f"**{one.aws_usd:,.2f}**" for one in bills)])
     for months in (1, 36):
-        others = [bill(Usage(events, months=months, host_usd=0)) for events in steps.values()]
-        rows.append([f"AWS, month {months}", *(f"{one.aws_usd:,.2f}" for one in others)])
+        others = [bill(Usage(events, months=months)) for events in steps.values()]
+        rows.append([f"the archive, month {months}", *(f"{one.aws_usd:,.2f}" for one in others)])
+    rows += rows_of("host")
+    rows.append(["**total, month 12**", *(f"**{one.total_usd:,.2f}**" for one in bills)])
+    rows.append(["a million events", *(f"{one.usd_a_million:,.2f}" for one in bills)])
+    limits = [f"{month_of_the_scan_limit(events):,}" for events in steps.values()]
+    rows.append(["a query of the view is stopped from month", *limits])
     return _markdown(["USD a month", *steps], rows)
 
 
@@ -347,7 +433,7 @@ def renewed(text: str) -> str:
     "--alarms",
     type=click.IntRange(0),
     default=4,
-    help="Metrics with an alarm; 0 while the account's first ten are free.",
+    help="The stream's metrics with an alarm; 0 while the account's first ten are free.",
 )
 @click.option(
     "--dashboards",
@@ -355,7 +441,12 @@ def renewed(text: str) -> str:
     default=1,
     help="0 while the account's first three are free.",
 )
-@click.option("--host", type=click.FloatRange(0), default=7.0, help="USD a month for the host.")
+@click.option("--tasks", type=click.IntRange(1), default=2, help="Tasks of the service on ECS.")
+@click.option(
+    "--host",
+    type=click.FloatRange(0),
+    help="USD a month for another host, in place of ECS with its log and alarms.",
+)
 @click.option("--json", "in_json", is_flag=True, help="Print JSON.")
 @click.option("--document", is_flag=True, help="Write the tables of docs/COSTS.md instead.")
 def main(
@@ -366,7 +457,8 @@ def main(
     archive_queries: int,
     alarms: int,
     dashboards: int,
-    host: float,
+    tasks: int,
+    host: float | None,
     in_json: bool,
     document: bool,
 ) -> None:
@@ -381,7 +473,7 @@ def main(
         path.write_text(renewed(path.read_text()))
         return
     usage = Usage(
-        events, event_bytes, months, day_queries, archive_queries, alarms, dashboards, host
+        events, event_bytes, months, day_queries, archive_queries, alarms, dashboards, tasks, host
     )
     click.echo(as_json(bill(usage)) if in_json else as_text(bill(usage)))
 

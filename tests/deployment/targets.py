@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from tests.deployment import ecs
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOY = ROOT / "deploy"
 
@@ -35,10 +37,6 @@ def compose() -> dict[str, Any]:
 
 def fly() -> dict[str, Any]:
     return tomllib.loads((DEPLOY / "fly/fly.toml").read_text())
-
-
-def task_definition() -> dict[str, Any]:
-    return loaded_json(DEPLOY / "ecs/task-definition.json")
 
 
 def express_service() -> dict[str, Any]:
@@ -127,7 +125,7 @@ def settings_variables() -> set[str]:
 def variables() -> dict[str, dict[str, str | None]]:
     """Target to the variables it sets; None where the operator gives the value."""
     (web,) = render()["services"]
-    (container,) = task_definition()["containerDefinitions"]
+    container = ecs.main_container()
     image = [rest for word, rest in stages()[-1] if word == "ENV"]
     return {
         "app.json": {name: entry.get("value") for name, entry in app_json()["env"].items()},
@@ -137,7 +135,7 @@ def variables() -> dict[str, dict[str, str | None]]:
             for name, value in compose()["services"]["webhook"]["environment"].items()
         },
         "fly.toml": dict(fly()["env"]),
-        "task-definition.json": {
+        "ecs": {
             **{entry["name"]: entry["value"] for entry in container["environment"]},
             **{entry["name"]: None for entry in container["secrets"]},
         },

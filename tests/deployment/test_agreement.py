@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment import targets
+from tests.deployment import ecs, targets
 from tests.support.service import environment, procfile_command, running
 from tests.support.stripe_client import SECRET, deliver
 from webhook_app.serving.capacity import worker_count
@@ -44,6 +44,11 @@ def test_every_variable_is_one_that_somebody_reads() -> None:
         assert set(variables) <= known, target
 
 
+def test_no_service_is_offered_the_key_of_the_daily_job() -> None:
+    for target, variables in targets.variables().items():
+        assert "STRIPE_API_KEY" not in variables, target
+
+
 def test_no_file_holds_a_secret() -> None:
     for target, variables in targets.variables().items():
         for name in SECRETS & set(variables):
@@ -56,8 +61,8 @@ def test_no_file_holds_a_secret() -> None:
 def test_heroku_asks_for_every_variable_that_makes_sense_there() -> None:
     # it gives the port itself, and its disks are thrown away
     left_out = {"PORT", "BIND_HOST", "ARCHIVE_DIR", "LOG_FILE"}
-    # for a terminal
-    left_out |= {"STRIPE_API_BASE", "REPLAY_SECRET"}
+    # for a terminal, and for the daily job, which is an app of its own
+    left_out |= {"STRIPE_API_BASE", "REPLAY_SECRET", "STRIPE_API_KEY"}
     assert set(targets.app_json()["env"]) == targets.settings_variables() - left_out
     assert targets.app_json()["env"]["STRIPE_WEBHOOK_SECRET"]["required"] is True
 
@@ -97,6 +102,8 @@ def test_all_ask_the_doctor_in_the_same_words() -> None:
     (web,) = targets.render()["services"]
     assert web["preDeployCommand"] == release
     assert shlex.split(targets.fly()["deploy"]["release_command"]) == ["sh", "-c", release]
+    (doctor,) = [each for each in ecs.containers("ServiceTask") if each["name"] == "doctor"]
+    assert doctor["command"] == ["sh", "-c", release]
     (before,) = targets.unit()["ExecStartPre"]
     assert shlex.split(before.replace("$$", "$")) == ["/bin/sh", "-c", release]
 
@@ -113,6 +120,35 @@ def test_a_release_stops_at_a_fault_and_at_nothing_else(
     assert (done.returncode == 0) == released
 
 
+def test_on_ecs_the_doctor_sees_what_the_service_gets_and_goes_first() -> None:
+    main, doctor = ecs.containers("ServiceTask")
+    assert main["dependsOn"] == [{"containerName": "doctor", "condition": "SUCCESS"}]
+    assert (main["essential"], doctor["essential"]) == (True, False)
+    ours = {"name", "essential", "command", "logConfiguration"}
+    assert {name: main[name] for name in doctor.keys() - ours} == {
+        name: doctor[name] for name in doctor.keys() - ours
+    }
+    # a limit of its own would be added to that of the service
+    assert "memory" not in doctor
+
+
+def test_two_tasks_of_ecs_so_that_one_can_fail() -> None:
+    scaling = targets.express_service()["scalingTarget"]
+    assert 2 == scaling["minTaskCount"] <= scaling["maxTaskCount"]
+
+
+def test_ecs_adds_a_task_before_the_workers_are_all_busy() -> None:
+    scaling = targets.express_service()["scalingTarget"]
+    assert scaling["autoScalingMetric"] == "REQUEST_COUNT_PER_TARGET"
+    memory = int(ecs.Stack(**ecs.GIVEN).task("ServiceTask")["memory"])
+    # a worker takes 10 deliveries a second where a PutRecord takes 100 ms, and the metric is a
+    # minute's
+    most = worker_count(memory * 2**20) * 10 * 60
+    assert scaling["autoScalingTargetValue"] < most / 2
+    text = (targets.ROOT / "docs/DEPLOYMENT.md").read_text()
+    assert f"more than {scaling['autoScalingTargetValue'] // 60} requests a second" in text
+
+
 def test_the_doctor_is_there() -> None:
     variables = {"STRIPE_WEBHOOK_SECRET": SECRET, "ARCHIVE_DIR": "archive"}
     done = subprocess.run(
@@ -125,7 +161,7 @@ def test_the_doctor_is_there() -> None:
 
 
 def test_all_ports_are_the_services_own() -> None:
-    (container,) = targets.task_definition()["containerDefinitions"]
+    container = ecs.main_container()
     (published,) = targets.compose()["services"]["webhook"]["ports"]
     bound = re.search(
         r"--bind 127\.0\.0\.1:(\d+)", targets.variables()["systemd"]["GUNICORN_CMD_ARGS"] or ""
@@ -150,10 +186,14 @@ def test_all_ask_for_health_in_the_right_place() -> None:
     (check,) = targets.fly()["http_service"]["checks"]
     express = targets.express_service()
     assert {web["healthCheckPath"], check["path"], express["healthCheckPath"]} == {"/health"}
-    (container,) = targets.task_definition()["containerDefinitions"]
+    container = ecs.main_container()
     options, command = targets.healthcheck()
     assert container["healthCheck"]["command"] == ["CMD", *command]
     assert "'/health'" in command[-1]
+    names = {"interval": "interval", "timeout": "timeout"}
+    names |= {"retries": "retries", "start-period": "startPeriod"}
+    for image, task in names.items():
+        assert seconds(options[image]) == container["healthCheck"][task], image
     checks = [
         {name: seconds(value) for name, value in options.items()},
         {name: seconds(value) for name, value in check.items() if name not in {"method", "path"}},
@@ -166,7 +206,7 @@ def test_all_ask_for_health_in_the_right_place() -> None:
 
 def test_nobody_kills_before_gunicorn_has_finished() -> None:
     (web,) = targets.render()["services"]
-    (container,) = targets.task_definition()["containerDefinitions"]
+    container = ecs.main_container()
     graces = {
         "render": web["maxShutdownDelaySeconds"],
         "compose": targets.compose()["services"]["webhook"]["stop_grace_period"],
@@ -191,22 +231,22 @@ def test_the_proxy_waits_longer_than_the_service_takes() -> None:
 
 
 def test_the_sizes_fit_together() -> None:
-    (container,) = targets.task_definition()["containerDefinitions"]
+    container = ecs.main_container()
     (machine,) = targets.fly()["vm"]
     sizes = {
         container["memory"],
-        int(targets.task_definition()["memory"]),
+        int(ecs.Stack(**ecs.GIVEN).task("ServiceTask")["memory"]),
         int(machine["memory"].removesuffix("mb")),
         int(targets.compose()["services"]["webhook"]["mem_limit"].removesuffix("m")),
         int(targets.unit()["MemoryMax"][0].removesuffix("M")),
     }
     (size,) = sizes
-    concurrency = targets.fly()["http_service"]["concurrency"]
-    assert concurrency["soft_limit"] <= worker_count(size * 2**20) < concurrency["hard_limit"]
+    concurrency, workers = targets.fly()["http_service"]["concurrency"], worker_count(size * 2**20)
+    assert 0.8 * workers <= concurrency["soft_limit"] <= workers < concurrency["hard_limit"]
 
 
 def test_the_same_user_and_the_same_python_everywhere() -> None:
-    (container,) = targets.task_definition()["containerDefinitions"]
+    container = ecs.main_container()
     assert container["user"] == targets.instruction("USER")
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", container["user"])
     bases = {rest.split()[0] for stage in targets.stages() for word, rest in stage[:1]}

@@ -10,22 +10,21 @@ from typing import Any
 
 import botocore.session
 import click
-import pytest
 from botocore.validate import ParamValidator
 
 from archive_tools.cli import archive
-from tests.deployment import targets
+from tests.deployment import ecs, targets
 from tests.deployment.targets import DEPLOY
-from tests.deployment.test_documents import TEXT, call_of, daily_calls, option
-from tests.deployment.test_formats import refused_by_ecs
+from tests.deployment.test_documents import TEXT, daily_calls, option
 from tests.support.needs import needed
 
 __all__ = ["daily_calls"]
 
 SERVICE = DEPLOY / "vm/stripe-archive-reconcile.service"
 TIMER = DEPLOY / "vm/stripe-archive-reconcile.timer"
-TASK = targets.loaded_json(DEPLOY / "ecs/reconcile-task.json")
-(CONTAINER,) = TASK["containerDefinitions"]
+(CONTAINER,) = ecs.containers("ReconcileTask")
+#: What its shell runs before it says how that ended.
+COMMAND = CONTAINER["command"][2].partition(";")[0]
 
 
 def directives(text: str) -> dict[str, list[str]]:
@@ -41,7 +40,7 @@ def commands() -> list[str]:
     """Every daily command of the guide and of the files."""
     section = TEXT.partition("\n## The daily job\n")[2]
     told = re.findall(r"flask archive reconcile --[^\n`\"]*", section)
-    return [*told, *directives(SERVICE.read_text())["ExecStart"], shlex.join(CONTAINER["command"])]
+    return [*told, *directives(SERVICE.read_text())["ExecStart"], COMMAND]
 
 
 def test_everywhere_it_is_the_same_job() -> None:
@@ -60,7 +59,7 @@ def test_where_the_root_is_read_only_the_job_writes_elsewhere() -> None:
     assert CONTAINER["readonlyRootFilesystem"] is True
     (docker,) = re.findall(r"^17 5 .*docker run.*$", TEXT, re.MULTILINE)
     assert "--read-only" in docker
-    for words in (CONTAINER["command"], shlex.split(docker)):
+    for words in (shlex.split(COMMAND), shlex.split(docker)):
         assert option(words, "--on-the-way").startswith("/dev/shm/")
     unit = directives(SERVICE.read_text())
     assert unit["ProtectSystem"] == ["strict"]
@@ -108,50 +107,28 @@ def test_the_job_is_the_services_user_in_the_services_place() -> None:
     assert switches.split() == ["PYTHON_DOTENV_DISABLED=1", "FLASK_SKIP_DOTENV=1"]
 
 
-def test_ecs_takes_the_task_which_is_the_services_without_a_port_and_its_secret() -> None:
-    assert refused_by_ecs("RegisterTaskDefinition", TASK) == []
-    (service,) = targets.task_definition()["containerDefinitions"]
+def test_on_ecs_it_is_the_service_without_a_port_and_its_secret() -> None:
+    service = ecs.main_container()
     for name in ("image", "environment", "user", "readonlyRootFilesystem", "linuxParameters"):
         assert CONTAINER[name] == service[name], name
     assert "portMappings" not in CONTAINER
     assert [secret["name"] for secret in CONTAINER["secrets"]] == ["STRIPE_API_KEY"]
-    assert TASK["taskRoleArn"] != targets.task_definition()["taskRoleArn"]
 
 
-def test_the_commands_for_ecs_make_what_the_files_name(daily_calls: list[list[str]]) -> None:
-    task = document(daily_calls, "register-task-definition")
-    schedule = document(daily_calls, "create-schedule")
-    for made in (task, schedule):
-        assert not re.search("123456789012|VERSION|SUBNET", json.dumps(made))
-    assert refused_by_scheduler(schedule) == ""
-    target = schedule["Target"]
-    assert target["EcsParameters"]["TaskDefinitionArn"].endswith(f"/{task['family']}")
-
-    roles = {
-        option(call, "--role-name"): json.loads(option(call, "--assume-role-policy-document"))
-        for call in daily_calls
-        if call[1:2] == ["create-role"]
-    }
-    trusted = {name: role["Statement"][0]["Principal"]["Service"] for name, role in roles.items()}
-    assert trusted == {
-        task["taskRoleArn"].split("/")[1]: "ecs-tasks.amazonaws.com",
-        target["RoleArn"].split("/")[1]: "scheduler.amazonaws.com",
-    }
-    inline = {
-        option(call, "--policy-name"): json.loads(option(call, "--policy-document"))["Statement"]
-        for call in daily_calls
-        if call[1:2] == ["put-role-policy"]
-    }
-    (read,) = inline["read-the-api-key"]
-    assert read["Resource"] == task["containerDefinitions"][0]["secrets"][0]["valueFrom"]
-    assert read["Resource"].endswith(option(call_of(daily_calls, "put-parameter"), "--name"))
-    run, give = inline["run-the-task"]
-    assert run["Resource"] == target["EcsParameters"]["TaskDefinitionArn"] + "*"
-    assert set(give["Resource"]) == {task["taskRoleArn"], task["executionRoleArn"]}
-
-
-def document(calls: list[list[str]], operation: str) -> Any:
-    return json.loads(option(call_of(calls, operation), "--cli-input-json"))
+def test_on_ecs_it_is_run_by_hand_first_without_and_then_with_repair(
+    daily_calls: list[list[str]],
+) -> None:
+    look, run = [call for call in daily_calls if call[1:2] == ["run-task"]]
+    (schedule,) = ecs.Stack(**ecs.GIVEN).of("AWS::Scheduler::Schedule").values()
+    for call in (look, run):
+        assert schedule["Target"]["Arn"].endswith(f"cluster/{option(call, '--cluster')}")
+        assert option(call, "--task-definition") == "arn:reconcile-task:7"
+        network = "awsvpcConfiguration={subnets=[subnet-0a1b,subnet-2c3d],assignPublicIp=ENABLED}"
+        assert option(call, "--network-configuration") == network
+    (container,) = json.loads(option(look, "--overrides"))["containerOverrides"]
+    assert container["name"] == CONTAINER["name"]
+    assert container["command"] == [w for w in shlex.split(COMMAND) if w != "--repair"]
+    assert "--overrides" not in run
 
 
 def refused_by_scheduler(schedule: dict[str, Any]) -> str:
@@ -162,7 +139,11 @@ def refused_by_scheduler(schedule: dict[str, Any]) -> str:
     return str(report.generate_report())
 
 
-@pytest.mark.parametrize("broken", [{"Name": 1}, {"Target": {}}])
-def test_a_schedule_that_aws_would_refuse_is_seen(broken: dict[str, Any]) -> None:
-    schedule = targets.loaded_json(DEPLOY / "ecs/reconcile-schedule.json")
-    assert refused_by_scheduler(schedule | broken) != ""
+def test_the_scheduler_takes_the_schedule_and_would_refuse_a_broken_one() -> None:
+    (schedule,) = ecs.Stack(**ecs.GIVEN).of("AWS::Scheduler::Schedule").values()
+    network = schedule["Target"]["EcsParameters"]["NetworkConfiguration"]
+    # the API writes this one name as ECS does, and CloudFormation as its own
+    network["awsvpcConfiguration"] = network.pop("AwsvpcConfiguration")
+    assert refused_by_scheduler(schedule) == ""
+    assert refused_by_scheduler(schedule | {"Name": 1}) != ""
+    assert refused_by_scheduler(schedule | {"Target": {}}) != ""

@@ -10,9 +10,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import botocore.session
+import jmespath  # type: ignore[import-untyped]
 import pytest
+from botocore import xform_name
+from botocore.utils import ArgumentGenerator
 
-from tests.deployment import targets
+from tests.deployment import ecs, targets
 from tests.deployment.targets import ROOT
 from tests.deployment.test_formats import refused_by_ecs
 from tests.deployment.test_nginx import behind_nginx
@@ -26,6 +30,10 @@ SERVICE = TEXT.partition("\n## The daily job\n")[0]
 RUN_HERE = {
     "aws": "with a stand-in for the AWS CLI, in every block that has one",
     "export": "the same",
+    'echo "$SUBNETS"': "the same",
+    "read": "the same, with a secret to read",
+    "printf": "the same",
+    "unset": "the same",
     "curl": "against nginx and the service",
     "echo 3.13 > .python-version": "in a repository of its own",
     "git add .python-version": "the same",
@@ -44,13 +52,22 @@ NEEDS = {
     "cd /opt/stripe-analytics-backend": "the same machine",
 }
 
-STAND_IN = """#!/bin/sh
+#: What a reader pastes.
+PASTED = "whsec_pasted"
+
+STAND_IN = f"""#!/bin/sh
 printf '%s\\0' "$@" >> "$CALLS"
 printf '\\n' >> "$CALLS"
-case "$1 $2" in
-  "sts get-caller-identity") echo 210987654321 ;;
+case "$*" in
+  "sts get-caller-identity "*) echo {ecs.ACCOUNT} ;;
   "ecr get-login-password") echo password ;;
-  "ec2 describe-subnets") echo subnet-0a1b ;;
+  "ec2 describe-subnets "*) echo {ecs.GIVEN["Subnets"]} ;;
+  "ssm put-parameter "*) cat /dev/stdin > "$CALLS.secret" ;;
+  "cloudformation describe-stacks "*ServiceTask*) echo arn:service-task:7 ;;
+  "cloudformation describe-stacks "*ReconcileTask*) echo arn:reconcile-task:7 ;;
+  "cloudformation describe-stacks "*InfrastructureRole*) echo arn:infrastructure-role ;;
+  "ecs describe-express-gateway-service "*serviceRevisionArn*) echo arn:revision ;;
+  "ecs describe-service-revisions "*) echo {ecs.BALANCER} {" ".join(ecs.GROUPS)} ;;
 esac
 """
 
@@ -96,7 +113,14 @@ def calls(text: str, folder: Path) -> list[list[str]]:
         "CALLS": str(folder / "calls"),
     }
     command = ["bash", "-euo", "pipefail", "-c", script]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        input=f"{PASTED}\n" * script.count("read -rs SECRET"),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     made = (folder / "calls").read_text().split("\0\n")
     return [call.split("\0") for call in made if call]
@@ -111,48 +135,96 @@ def call_of(calls: list[list[str]], operation: str) -> list[str]:
     return call
 
 
-def test_what_is_registered_is_what_ecs_takes_with_nothing_of_the_examples_left(
+def overrides(call: list[str]) -> dict[str, str]:
+    """The parameters of a `cloudformation deploy`."""
+    return dict(word.split("=", 1) for word in call[call.index("--parameter-overrides") + 1 :])
+
+
+def test_the_stack_is_made_of_what_was_pushed_and_takes_what_it_is_given(
     aws_calls: list[list[str]],
 ) -> None:
-    registered = call_of(aws_calls, "register-task-definition")
-    task = json.loads(option(registered, "--cli-input-json"))
-    assert refused_by_ecs("RegisterTaskDefinition", task) == []
-    created = call_of(aws_calls, "create-express-gateway-service")
-    service = json.loads(option(created, "--cli-input-json"))
-    assert refused_by_ecs("CreateExpressGatewayService", service) == []
-    for text in (json.dumps(task), json.dumps(service)):
-        assert "210987654321" in text
-        assert not re.search("123456789012|VERSION", text)
     (pushed,) = [call for call in aws_calls if call[0] == "push"]
-    assert task["containerDefinitions"][0]["image"] == pushed[1]
-    assert service["taskDefinitionArn"].split("/")[1].split(":")[0] == task["family"]
+    deployed = [call for call in aws_calls if call[:2] == ["cloudformation", "deploy"]]
+    for call in deployed:
+        assert ROOT / option(call, "--template-file") == ecs.TEMPLATE
+        assert option(call, "--capabilities") == "CAPABILITY_IAM"
+    made, serving, image, secret = map(overrides, deployed)
+    assert made == ecs.GIVEN | {"Image": pushed[1]}
+    assert serving == ecs.SERVING
+    assert image == {"Image": pushed[1]}
+    assert set(secret) == {"SecretRevision"}
+    ecs.Stack(**(made | serving | secret))
+    # without a name for a role, CloudFormation asks for no more than that
+    assert not any("RoleName" in role for role in ecs.Stack(**made).of("AWS::IAM::Role").values())
 
 
-def test_the_roles_of_the_task_are_made_before_with_what_they_need(
-    aws_calls: list[list[str]],
+def test_the_service_is_made_of_the_stacks_task_and_role(aws_calls: list[list[str]]) -> None:
+    created = call_of(aws_calls, "create-express-gateway-service")
+    assert option(created, "--cli-input-json") == "file://deploy/ecs/express-service.json"
+    service = targets.express_service() | {
+        "infrastructureRoleArn": option(created, "--infrastructure-role-arn"),
+        "taskDefinitionArn": option(created, "--task-definition-arn"),
+        "networkConfiguration": {
+            "subnets": option(created, "--network-configuration")
+            .removeprefix("subnets=")
+            .split(",")
+        },
+    }
+    assert refused_by_ecs("CreateExpressGatewayService", service) == []
+    assert service["infrastructureRoleArn"] == "arn:infrastructure-role"
+    assert service["networkConfiguration"]["subnets"] == ecs.GIVEN["Subnets"].split(",")
+    updated = [call for call in aws_calls if call[1:2] == ["update-express-gateway-service"]]
+    for call in [created, *updated]:
+        assert option(call, "--task-definition-arn") == "arn:service-task:7"
+    (listed,) = [call for call in aws_calls if call[1:2] == ["list-task-definitions"]]
+    assert option(listed, "--family-prefix") == ecs.Stack(**ecs.GIVEN).task("ServiceTask")["family"]
+
+
+def test_the_secrets_go_where_the_tasks_look_and_onto_no_command_line(
+    aws_calls: list[list[str]], tmp_path: Path
 ) -> None:
-    trusted = {
-        option(call, "--role-name"): json.loads(option(call, "--assume-role-policy-document"))
-        for call in aws_calls
-        if call[1:2] == ["create-role"]
+    stored = [option(call, "--name") for call in aws_calls if call[1:2] == ["put-parameter"]]
+    looked_for = {
+        secret["valueFrom"].partition(":parameter")[2]
+        for task in ("ServiceTask", "ReconcileTask")
+        for container in ecs.containers(task)
+        for secret in container["secrets"]
     }
-    by_role = {
-        role: document["Statement"][0]["Principal"]["Service"] for role, document in trusted.items()
-    }
-    task, express = targets.task_definition(), targets.express_service()
-    names = [task["taskRoleArn"], task["executionRoleArn"], express["infrastructureRoleArn"]]
-    expected = ["ecs-tasks.amazonaws.com", "ecs-tasks.amazonaws.com", "ecs.amazonaws.com"]
-    assert by_role == {
-        arn.split("/")[1]: service for arn, service in zip(names, expected, strict=True)
-    }
-    secret = task["containerDefinitions"][0]["secrets"][0]["valueFrom"]
-    read = json.loads(option(call_of(aws_calls, "put-role-policy"), "--policy-document"))
-    (statement,) = read["Statement"]
-    assert statement["Action"] == "ssm:GetParameters"
-    assert statement["Resource"] == secret.replace("123456789012", "210987654321")
-    assert secret.endswith(f"parameter{option(call_of(aws_calls, 'put-parameter'), '--name')}")
-    group = option(call_of(aws_calls, "create-log-group"), "--log-group-name")
-    assert group == task["containerDefinitions"][0]["logConfiguration"]["options"]["awslogs-group"]
+    assert set(stored) == looked_for
+    assert not any(PASTED in word for call in aws_calls for word in call)
+    calls(SERVICE, tmp_path)
+    assert (tmp_path / "calls.secret").read_text() == PASTED
+    for line in (line for block in blocks() for line in block.splitlines()):
+        assert not re.search(r"(SECRET|KEY|KEY_ID)=\S", line), line
+
+
+def test_every_query_finds_something_in_what_aws_answers(
+    aws_calls: list[list[str]], daily_calls: list[list[str]]
+) -> None:
+    session = botocore.session.get_session()
+    asked = [call for call in [*aws_calls, *daily_calls] if "--query" in call]
+    assert len(asked) >= 10
+    for service, operation, *options in asked:
+        model = session.get_service_model(service)
+        name = next(name for name in model.operation_names if xform_name(name, "-") == operation)
+        shape = model.operation_model(name).output_shape
+        assert shape
+        query = option(options, "--query")
+        chosen = re.search(r"\[\?OutputKey=='(\w+)'\]", query)
+        if chosen:
+            assert chosen[1] in ecs.Stack(**ecs.GIVEN).outputs
+            query = query.replace(chosen[0], "[]")
+        answer = ArgumentGenerator().generate_skeleton(shape)
+        for part in ("[0]", "[1]"):
+            # the skeleton has one of each
+            query = query.replace(part, "[0]")
+        assert all_found(jmespath.search(query, answer)), (operation, query)
+
+
+def all_found(value: Any) -> bool:
+    return value is not None and (
+        not isinstance(value, list) or (value != [] and all(map(all_found, value)))
+    )
 
 
 def test_the_policy_is_named_as_the_template_names_it(aws_calls: list[list[str]]) -> None:
@@ -160,7 +232,10 @@ def test_the_policy_is_named_as_the_template_names_it(aws_calls: list[list[str]]
     assert "ManagedPolicyName: !Sub ${StreamName}-${AWS::Region}-application" in template
     ours = "policy/stripe-webhook-stream-us-east-1-application"
     attached = [call for call in aws_calls if ours in call[-1]]
-    assert {call[1] for call in attached} == {"attach-user-policy", "attach-role-policy"}
+    assert {call[1] for call in attached} == {"attach-user-policy"}
+    for name in ("ServiceRole", "ReconcileRole"):
+        (arn,) = ecs.Stack(**ecs.GIVEN).of("AWS::IAM::Role")[name]["ManagedPolicyArns"]
+        assert arn.endswith(ours)
 
 
 def test_the_service_answers_the_curls_as_it_says(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from botocore.model import ListShape, Shape, StringShape, StructureShape
 from botocore.validate import ParamValidator
 
-from tests.deployment import targets
+from tests.deployment import ecs, targets
 from tests.support.needs import needed
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -140,9 +140,24 @@ def refused_by_ecs(operation: str, document: Document) -> list[str]:
     )
 
 
+def express_service() -> Document:
+    """The file with what the guide's command adds."""
+    roles = {"infrastructureRoleArn": "arn:role", "taskDefinitionArn": "arn:task"}
+    return targets.express_service() | roles
+
+
+def service_task() -> Document:
+    return ecs.Stack(**ecs.GIVEN).task("ServiceTask")
+
+
+def reconcile_task() -> Document:
+    return ecs.Stack(**ecs.GIVEN).task("ReconcileTask")
+
+
 ECS: dict[str, tuple[str, Callable[[], Document]]] = {
-    "task": ("RegisterTaskDefinition", targets.task_definition),
-    "express": ("CreateExpressGatewayService", targets.express_service),
+    "task": ("RegisterTaskDefinition", service_task),
+    "reconcile": ("RegisterTaskDefinition", reconcile_task),
+    "express": ("CreateExpressGatewayService", express_service),
 }
 
 
@@ -172,17 +187,17 @@ def test_a_mistake_in_a_file_for_ecs_is_found(name: str, mutation: Mutation) -> 
 
 
 def test_the_task_is_what_fargate_and_express_mode_take() -> None:
-    task = targets.task_definition()
-    (container,) = task["containerDefinitions"]
+    task = service_task()
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
     assert (task["cpu"], task["memory"]) in {("256", size) for size in ("512", "1024", "2048")}
     assert (task["requiresCompatibilities"], task["networkMode"]) == (["FARGATE"], "awsvpc")
+    container = ecs.main_container()
     assert "sharedMemorySize" not in container["linuxParameters"]
     assert container["stopTimeout"] <= 120
-    # Express Mode looks for a container of this name with one named port
-    assert container["name"] == "Main"
+    # Express Mode takes a container of the name Main with one named port, and others beside it
     (port,) = container["portMappings"]
     assert port["name"]
+    assert [each.get("portMappings") for each in ecs.containers("ServiceTask")] == [[port], None]
 
 
 def test_hadolint_has_nothing_against_the_dockerfile(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import botocore.exceptions
 import pytest
 
 from examples import archive
+from tests.deployment import ecs
 from tests.infrastructure import cloudformation
 from tests.infrastructure.conftest import CHOICES
 from tests.support.service import PROJECT, running
@@ -97,6 +98,29 @@ def test_the_alarms_ring_when_the_table_says(request: pytest.FixtureRequest) -> 
     headings = re.findall(r"^## (.*)$", OPERATIONS.read_text(), re.MULTILINE)
     for alarm in world["alarms"].values():
         assert alarm["description"].rstrip(".").split("docs/OPERATIONS.md, ")[1] in headings
+
+
+def test_the_alarms_on_ecs_ring_when_the_table_says() -> None:
+    stack = ecs.Stack(**ecs.GIVEN, **ecs.SERVING)
+    table = {quoted(row[0])[0]: row for row in rows(OPERATIONS, "The alarms on ECS")}
+    alarms = {each["AlarmName"]: each for each in stack.of("AWS::CloudWatch::Alarm").values()}
+    assert list(table) == list(alarms)
+    headings = re.findall(r"^## (.*)$", OPERATIONS.read_text(), re.MULTILINE)
+    for name, (_, when, _, do) in table.items():
+        alarm = alarms[name]
+        heading = alarm["AlarmDescription"].rstrip(".").split("docs/OPERATIONS.md, ")[1]
+        assert heading in headings
+        assert f"[{heading}]" in do
+        period = alarm.get("Period") or alarm["Metrics"][1]["MetricStat"]["Period"]
+        minutes = period * alarm["EvaluationPeriods"] // 60
+        units = {60: "an hour"}.get(minutes) or (
+            f"{minutes} minutes" if minutes < 60 else f"{minutes // 60} hours"
+        )
+        assert units in when, name
+        if alarm["Threshold"] > 1:
+            assert f"more than {alarm['Threshold']}" in when
+    group = stack.of("AWS::Logs::LogGroup")["LogGroup"]["LogGroupName"]
+    assert f"`{group}`" in OPERATIONS.read_text()
 
 
 def test_the_counters_are_those_that_are_told(tmp_path: Path) -> None:

@@ -95,37 +95,40 @@ def test_all_is_fine_and_said_who_we_are(fake: FakeAws, settings: Settings) -> N
     assert summary(results.values())[1] == 0
 
 
-def test_the_applications_own_policy_is_no_fault(fake: FakeAws, settings: Settings) -> None:
-    """It may put records and objects, and look at neither the stream nor the bucket."""
-    fake.firehose = firehose_error("AccessDeniedException")
+def test_with_the_applications_own_policy_all_is_fine(fake: FakeAws, settings: Settings) -> None:
+    """It may describe the stream, and put objects into the bucket without looking into it."""
     fake.s3 = Reply(403)
     results = found(settings)
-    assert marks(results) == {
-        "credentials": "ok",
-        "region": "ok",
-        "identity": "ok",
-        "stream": "?",
-        "bucket": "?",
-        "clock": "ok",
-    }
-    for check in ("stream", "bucket"):
-        assert "no permission to look, which is normal" in results[check].found
-        assert "allow" in results[check].fix
-    assert summary(results.values())[1] == 2
+    assert marks(results) == ALL_FINE
+    assert summary(results.values())[1] == 0
+
+
+def test_a_stream_that_the_policy_does_not_name_is_a_fault(
+    fake: FakeAws, settings: Settings
+) -> None:
+    """AWS answers so to a mistyped name, to another region, and to a policy without Describe."""
+    fake.firehose = firehose_error("AccessDeniedException")
+    results = found(settings)
+    told = results["stream"]
+    assert told.mark is Mark.FAULT
+    assert told.found == "these credentials may not describe events in eu-west-1"
+    assert "FIREHOSE_DELIVERY_STREAM_NAME and AWS_REGION" in told.fix
+    assert "policy" in told.fix
+    assert summary(results.values())[1] == 1
 
 
 @pytest.mark.parametrize(
-    "code", ["InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidSignature"]
+    "code", ["UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"]
 )
 def test_credentials_that_aws_refuses_are_a_fault(
     fake: FakeAws, settings: Settings, code: str
 ) -> None:
-    fake.sts = sts_error(code)
-    fake.firehose = firehose_error("UnrecognizedClientException")
+    fake.sts = sts_error("InvalidClientTokenId")
+    fake.firehose = firehose_error(code)
     results = found(settings)
-    assert results["identity"].mark is Mark.FAULT
-    assert results["identity"].found == f"AWS refuses the credentials: {code}"
+    assert results["identity"].found == f"{fake.url} answers InvalidClientTokenId"
     assert results["stream"].mark is Mark.FAULT
+    assert results["stream"].found == f"AWS refuses the credentials: {code}"
     assert summary(results.values())[1] == 1
 
 
@@ -135,6 +138,18 @@ def test_an_sts_that_says_something_else_tells_nothing(
 ) -> None:
     fake.sts = sts_error(code)
     told = found(settings)["identity"]
+    assert told.mark is Mark.UNKNOWN
+    assert told.found == f"{fake.url} answers {code}"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("ThrottlingException", 400), ("ServiceUnavailableException", 503)]
+)
+def test_a_firehose_that_fails_for_now_tells_nothing(
+    fake: FakeAws, settings: Settings, code: str, status: int
+) -> None:
+    fake.firehose = replace(firehose_error(code), status=status)
+    told = found(settings)["stream"]
     assert told.mark is Mark.UNKNOWN
     assert told.found == f"{fake.url} answers {code}"
 
@@ -293,7 +308,7 @@ def test_an_answer_that_is_rubbish_tells_nothing(fake: FakeAws, settings: Settin
     fake.firehose = firehose_error("\x1b[31mred")
     results = found(settings)
     assert results["identity"].mark is Mark.UNKNOWN
-    assert results["stream"].found == f"{fake.url} answers an unknown code"
+    assert results["stream"].found == "AWS refuses the credentials: an unknown code"
     fake.firehose = Reply(200, b"\xff\xfe<html>")
     assert found(settings)["stream"].mark is Mark.UNKNOWN
 
@@ -306,7 +321,7 @@ def test_no_credentials_are_a_fault(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     results = found(settings)
-    assert marks(results) == {"credentials": "FAULT", "stream": "?", "clock": "?"}
+    assert marks(results) == {"credentials": "FAULT", "stream": "?"}
     assert results["credentials"].found == "none found"
 
 
@@ -334,10 +349,22 @@ def test_credentials_that_nobody_hands_out_in_time_are_not_told(
     assert told.found.endswith("nothing in time")
 
 
-def test_a_region_that_boto3_does_not_know_is_not_told(fake: FakeAws, settings: Settings) -> None:
-    told = found(replace(settings, aws_region="us-esat-1"))["region"]
-    assert told.mark is Mark.UNKNOWN
-    assert "us-esat-1" in told.found
+def test_a_region_that_boto3_does_not_know_is_fine_where_firehose_answers(
+    fake: FakeAws, settings: Settings
+) -> None:
+    results = found(replace(settings, aws_region="eu-new-1"))
+    assert marks(results) == ALL_FINE
+    assert "eu-new-1" in results["region"].found
+
+
+def test_a_mistyped_region_is_a_fault(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    for name in ("STS", "FIREHOSE", "S3"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", nowhere)
+    results = found(replace(settings, aws_region="us-esat-1"))
+    assert results["region"].mark is Mark.FAULT
+    assert "us-esat-1" in results["region"].found
+    assert summary(results.values())[1] == 1
 
 
 def test_an_endpoint_that_is_none_is_a_fault(

@@ -71,15 +71,23 @@ def test_no_other_command_starts_without_a_configuration() -> None:
         assert "The service cannot start: 2 problems" in ended.stderr
 
 
-def test_the_line_of_a_release_goes_on_with_the_applications_own_policy() -> None:
+def test_a_release_fails_where_deliveries_would_and_waits_for_no_aws() -> None:
     with FakeAws().serving() as fake:
-        fake.firehose = firehose_error("AccessDeniedException")
+        environ = {**FIREHOSE, **KEYS, **fake.variables()}
+        # the application's own policy: it may not look into the bucket
         fake.s3 = Reply(403)
-        ended = flask("doctor", **FIREHOSE, **KEYS, **fake.variables())
-        assert ended.returncode == 2
-        assert "No fault found; 2 of 9 checks could not be determined from here." in ended.stdout
+        ended = flask("doctor", **environ)
+        assert ended.returncode == 0, ended.stdout
+        assert "All fine: 10 checks." in ended.stdout
+        # a stream or region that the policy does not name
+        fake.firehose = firehose_error("AccessDeniedException")
+        assert flask("doctor", **environ).returncode == 1
         fake.firehose = firehose_error("ResourceNotFoundException")
-        assert flask("doctor", **FIREHOSE, **KEYS, **fake.variables()).returncode == 1
+        assert flask("doctor", **environ).returncode == 1
+        fake.firehose = Reply(503)
+        ended = flask("doctor", **environ)
+        assert ended.returncode == 2
+        assert "No fault found; 1 of 9 checks could not be determined from here." in ended.stdout
 
 
 def test_a_profile_that_is_not_there_is_a_fault_and_no_traceback(tmp_path: Path) -> None:

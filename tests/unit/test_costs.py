@@ -21,9 +21,13 @@ from deploy.costs import (
     bill,
     billed_bytes,
     main,
+    month_of_the_scan_limit,
     record_shape,
     renewed,
 )
+from tests.deployment import ecs, targets
+from tests.support.service import running
+from tests.support.stripe_client import SECRET, deliver
 from webhook_app.events.record import webhook_record
 
 DOCUMENT = PROJECT / "docs/COSTS.md"
@@ -65,7 +69,7 @@ def test_a_price_in_tiers_charges_each_part_at_its_own() -> None:
 
 def test_every_price_has_a_unit_and_a_page_of_aws() -> None:
     prices = [price for name, price in vars(PRICES).items() if name != "as_of"]
-    assert len(prices) == 7
+    assert len(prices) == 14
     for price in prices:
         assert price.unit
         assert price.source.startswith("https://aws.amazon.com/")
@@ -140,12 +144,73 @@ def test_alarms_and_dashboard_fall_away_where_they_are_free() -> None:
     assert with_both.aws_usd - without.aws_usd == pytest.approx(3.40)
 
 
-def test_the_host_is_a_line_of_its_own() -> None:
+def test_another_host_is_a_line_of_its_own() -> None:
     one = bill(Usage(host_usd=7))
     assert one.total_usd == pytest.approx(one.aws_usd + 7)
     assert one.usd_a_million == pytest.approx(one.total_usd)
     ten = bill(Usage(events=10_000_000, host_usd=7))
     assert ten.usd_a_million == pytest.approx(ten.total_usd / 10)
+    assert bill(Usage(host_usd=0)).total_usd == one.aws_usd
+
+
+def host(name: str, **usage: int) -> float:
+    (line,) = [line for line in bill(Usage(**usage)).host if line.name == name]
+    return line.usd
+
+
+def test_the_service_on_ecs_costs_what_its_parts_do() -> None:
+    hours = 720
+    task = 0.25 * 0.04048 + 0.5 * 0.004445
+    assert host("Fargate") == pytest.approx(2 * hours * task)
+    assert host("Fargate", tasks=4) == pytest.approx(4 * hours * task)
+    assert host("public addresses") == pytest.approx(4 * hours * 0.005)
+    # 386 connections a second are more of a capacity unit than 6.5 GB an hour
+    units = 10**9 / (30 * 86_400) / 25
+    balancer = hours * (0.0225 + 0.008 * units)
+    assert host("load balancer", events=10**9) == pytest.approx(balancer)
+    # with larger events the bytes are
+    large = bill(Usage(events=10**9, event_bytes=50_000)).host[1].usd
+    assert large == pytest.approx(hours * 0.0225 + 0.008 * 10**9 * 50_000 / GB)
+    assert host("alarms on ECS") == pytest.approx(5 * 0.10 + 3 * 0.30)
+    assert host("log", events=10**9) == pytest.approx(355e9 / GB * 0.50)
+
+
+def test_what_ecs_has_is_what_its_template_makes() -> None:
+    stack = ecs.Stack(**ecs.GIVEN, **ecs.SERVING)
+    task, given = stack.task("ServiceTask"), Assumptions()
+    assert (int(task["cpu"]) / 1024, int(task["memory"]) / 1024) == (given.task_vcpu, given.task_gb)
+    assert len(stack.of("AWS::Logs::MetricFilter")) == given.ecs_filters
+    metrics = 0
+    for alarm in stack.of("AWS::CloudWatch::Alarm").values():
+        metrics += sum("MetricStat" in each for each in alarm.get("Metrics", [{"MetricStat": 1}]))
+    assert metrics == given.ecs_alarm_metrics
+    assert Usage().tasks == targets.express_service()["scalingTarget"]["minTaskCount"]
+
+
+def test_a_line_of_the_log_is_as_long_as_is_assumed(tmp_path: Path) -> None:
+    variables = {"STRIPE_WEBHOOK_SECRET": SECRET, "ARCHIVE_DIR": str(tmp_path / "archive")}
+    with running({**variables, "WEB_WORKERS": "1"}, tmp_path / "log") as service:
+        for event in sorted((PROJECT / "examples/events").glob("*.json")):
+            assert deliver(service.port, event.read_bytes()).status == 200
+        lines = [line for line in service.log.read_text().splitlines() if '"archived"' in line]
+    assert len(lines) == 17
+    mean = sum(map(len, lines)) / len(lines)
+    assert mean + 26 == pytest.approx(Assumptions().log_line_bytes, rel=0.05)
+    assert "some 330 bytes" in DOCUMENT.read_text()
+
+
+def test_the_workgroups_limit_is_reached_when_the_document_says() -> None:
+    template = (PROJECT / "deploy/cloudformation.yaml").read_text()
+    block = template[template.index("\n  ScanLimitBytes:") :]
+    limit = int(re.search(r"\bDefault: (\d+)", block)[1])  # type: ignore[index]
+    assert limit == Assumptions().scan_limit_bytes
+    for events in (10**6, 10**7, 10**8, 10**9):
+        month = month_of_the_scan_limit(events)
+        kept = [bill(Usage(events, months=at)).aws[2].what_for for at in (max(1, month - 1), month)]
+        before, then = (float(text.split()[0].replace(",", "")) for text in kept)
+        assert then >= 100
+        assert before < 100 or month == 1
+    assert month_of_the_scan_limit(10**8) == 2
 
 
 def test_the_shape_of_records_gives_back_their_bytes() -> None:
@@ -217,6 +282,10 @@ def test_the_documents_words_name_the_calculators_figures() -> None:
         f"gzip makes them {Assumptions().gzip_ratio} times smaller",
         f"some {gzip_bytes(10**6) / 8640 / 1e3:.0f} KB each",
         f"some {gzip_bytes(10**7) / 11500 / 1e6:.1f} MB of gzip",
+        f"| {sum(line.usd for line in first.host):.2f} | Fargate",
+        f"| {sum(line.usd for line in bill(Usage(tasks=1)).host):.2f} | the same with one",
+        f"${usd(first, 'CloudWatch alarms') + usd(first, 'CloudWatch dashboard'):.2f}, are zero",
+        f"${host('log', events=10**9):.0f} a month at a billion",
         f"full after {5 * 2**20 * 2_592_000 / (10**8 * mean):.0f} s",
         f"and {10**9 * mean / 2_592_000 / 2**20:.1f} MiB/s on average",
     ):
@@ -273,3 +342,11 @@ def test_the_document_is_written_where_it_lies(
 def test_nonsense_is_refused() -> None:
     for arguments in (["--events", "0"], ["--bytes", "0"], ["--months", "-1"], ["--host", "x"]):
         assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+def test_the_scaling_guide_names_the_same_months() -> None:
+    text = (PROJECT / "docs/SCALING.md").read_text()
+    assert "100 GiB" in text
+    assert f"at 10 million events a month that is in month {month_of_the_scan_limit(10**7)}" in text
+    assert month_of_the_scan_limit(10**8) == 2
+    assert "at 100 million in the second" in text

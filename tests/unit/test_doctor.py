@@ -104,8 +104,8 @@ def test_the_time_budget_names_its_numbers(settings: Settings, firehose_settings
         ("--timeout 9", Mark.FAULT, "gunicorn ends a worker after 9 s"),
         ("--timeout 10 --bind :3001", Mark.OK, "gunicorn ends a worker after 10 s"),
         ("-t 0", Mark.OK, "gunicorn never does"),
-        ("--timeout soon", Mark.UNKNOWN, "cannot be read"),
-        ("--no-such-option", Mark.UNKNOWN, "cannot be read"),
+        ("--timeout soon", Mark.FAULT, "cannot be read"),
+        ("--no-such-option", Mark.FAULT, "cannot be read"),
     ],
 )
 def test_gunicorns_time_out_must_be_above_the_budget(
@@ -122,13 +122,15 @@ def test_gunicorns_time_out_must_be_above_the_budget(
 
 
 @pytest.mark.parametrize("text", [None, "timeout = later()\n"])
-def test_a_time_out_that_is_not_there_to_read_is_not_told(
+def test_a_time_out_that_cannot_be_read_is_a_fault(
     text: str | None, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "PROJECT", tmp_path)
     if text:
         (tmp_path / "gunicorn.conf.py").write_text(text)
-    assert found(settings, "time budget").mark is Mark.UNKNOWN
+    told = found(settings, "time budget")
+    assert told.mark is Mark.FAULT
+    assert told.fix == "give it as a number of seconds, above 10"
 
 
 def test_a_folder_is_written_to_and_left_as_it_was(
@@ -178,7 +180,7 @@ def test_a_disk_without_room_is_a_fault(
     assert "MB free, less than" in told.found
 
 
-def test_a_disk_that_cannot_be_looked_at_is_not_told(
+def test_a_disk_that_cannot_be_looked_at_is_a_fault(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: Path) -> None:
@@ -186,8 +188,8 @@ def test_a_disk_that_cannot_be_looked_at_is_not_told(
 
     monkeypatch.setattr("shutil.disk_usage", refuse)
     told = found(settings, "disk")
-    assert told.mark is Mark.UNKNOWN
-    assert told.found == "cannot be looked at: Permission denied"
+    assert told.mark is Mark.FAULT
+    assert told.found == "the room on it cannot be determined: Permission denied"
 
 
 def test_the_command_tells_every_problem_of_the_configuration(

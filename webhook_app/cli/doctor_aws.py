@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,28 +37,6 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
 )
 
-_NOT_ALLOWED = {"AccessDenied", "AccessDeniedException", "403"}
-
-# "no" to the credentials themselves, in the words of each service
-_REFUSED = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "IncompleteSignatureException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignature",
-    "InvalidSignatureException",
-    "InvalidToken",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "OptInRequired",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "SubscriptionRequiredException",
-    "UnrecognizedClientException",
-}
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -66,63 +44,70 @@ class Answer:
 
     result: Any = None
     error: Exception | None = None
-    arrived_at: float = 0.0
+    arrived_at: float = field(default_factory=time.time)
     """Unix seconds by this machine's clock."""
+
+    @property
+    def response(self) -> dict[str, Any]:
+        """What AWS sent, empty where it has not answered."""
+        response: Any = self.error.response if isinstance(self.error, ClientError) else self.result
+        return response if isinstance(response, dict) else {}
 
     @property
     def code(self) -> str:
         """AWS's code of the error, empty where AWS has not said no."""
         if not isinstance(self.error, ClientError):
             return ""
-        code = str(self.error.response.get("Error", {}).get("Code", ""))
+        code = str(self.response.get("Error", {}).get("Code", ""))
         # whatever answers there, it writes nothing else onto a terminal
         return code if re.fullmatch(r"[A-Za-z0-9.]{1,80}", code) else "an unknown code"
 
     @property
+    def temporary(self) -> bool:
+        """Whether AWS has failed or throttled; a later call can succeed with nothing changed."""
+        status = self.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or "Throttling" in self.code
+
+    @property
     def date(self) -> str:
         """The Date header, empty without an answer."""
-        response = self.error.response if isinstance(self.error, ClientError) else self.result
-        headers = (response or {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        headers = self.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return str(headers.get("date", ""))
 
 
-class Question:
-    """Something asked in a thread of its own, which can be left behind.
+def ask(question: Callable[[], Any]) -> Callable[[float], Answer]:
+    """Ask in a thread of its own; return a function that waits for the answer.
 
-    The time-outs of a client bind neither the system's name resolution nor the calls in which
-    botocore fetches credentials.
+    It takes a deadline of `time.monotonic` and gives a TimeoutError as the answer after that: the
+    time-outs of a client bind neither the system's name resolution nor the calls in which botocore
+    fetches credentials, so the thread can be left behind.
     """
+    answers: list[Answer] = []
 
-    def __init__(self, ask: Callable[[], Any]) -> None:
-        """Ask, from now on."""
-        self._ask = ask
-        self._answer: Answer | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
+    def run() -> None:
         try:
-            answer = Answer(self._ask(), None, time.time())
+            answers.append(Answer(question()))
         # every Exception: a corrupt answer can raise anything out of botocore's parsers
         except Exception as error:
-            answer = Answer(None, error, time.time())
-        self._answer = answer
+            answers.append(Answer(error=error))
 
-    def answer(self, deadline: float) -> Answer:
-        """Return the answer, or a TimeoutError as one. `deadline` is of `time.monotonic`."""
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        return self._answer or Answer(None, TimeoutError(), time.time())
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def answer(deadline: float) -> Answer:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        return answers[0] if answers else Answer(error=TimeoutError())
+
+    return answer
 
 
 def examine(settings: Settings) -> Iterator[CheckResult]:
     """Yield what AWS says of the settings' stream and bucket, within `TIME_LIMIT_S`."""
     deadline = time.monotonic() + TIME_LIMIT_S
-    opened = Question(_open_session).answer(deadline)
-    result = _credentials(opened)
-    yield result
+    opened = ask(_open_session)(deadline)
+    yield _credentials(opened)
     if opened.result is None:
         yield unknown("stream", "not asked for, without credentials", "fix the credentials first")
-        yield _clock([], settings)
         return
     session, _ = opened.result
     try:
@@ -134,22 +119,20 @@ def examine(settings: Settings) -> Iterator[CheckResult]:
         found = f"{settings.aws_region} cannot be used: {type(error).__name__}"
         yield fault("region", found, "look at AWS_REGION and the AWS_ENDPOINT_URL… variables")
         return
-    yield _region(session, settings, _endpoint(firehose))
 
     # all at once: an endpoint that hangs does not keep the others waiting
     stream, bucket = settings.stream_name, settings.archive_bucket
-    identity_question = Question(sts.get_caller_identity)
-    stream_question = Question(lambda: firehose.describe_delivery_stream(DeliveryStreamName=stream))
-    bucket_question = Question(lambda: s3.head_bucket(Bucket=bucket)) if bucket else None
+    identity = ask(sts.get_caller_identity)
+    description = ask(lambda: firehose.describe_delivery_stream(DeliveryStreamName=stream))
+    head = ask(lambda: s3.head_bucket(Bucket=bucket)) if bucket else None
 
-    identity = identity_question.answer(deadline)
-    yield _identity(identity, _endpoint(sts))
-    described = stream_question.answer(deadline)
-    yield from _stream(described, settings, _endpoint(firehose))
-    answers = [identity, described]
-    if bucket_question:
-        answers.append(bucket_question.answer(deadline))
-        yield _bucket(answers[-1], settings, _endpoint(s3))
+    answers = [identity(deadline), description(deadline)]
+    yield _identity(answers[0], _endpoint(sts))
+    yield _region(session, settings, answers[1], _endpoint(firehose))
+    yield from _stream(answers[1], settings, _endpoint(firehose))
+    if head:
+        answers.append(head(deadline))
+        yield _bucket(answers[2], settings, _endpoint(s3))
     else:
         limit = f"an event over {MAX_RECORD_BYTES:,} bytes is answered 500"
         yield ok("bucket", f"ARCHIVE_BUCKET is not set: {limit}")
@@ -174,45 +157,52 @@ def _credentials(opened: Answer) -> CheckResult:
     if opened.error is None:
         return fault("credentials", "none found", fix)
     if isinstance(opened.error, TimeoutError | NoConnectionError | HTTPClientError):
-        return _no_answer("credentials", opened.error, "the place they come from")
+        return _undetermined("credentials", opened, "the place they come from")
     reason = opened.code or type(opened.error).__name__
     return fault("credentials", f"configured, but could not be loaded: {reason}", fix)
-
-
-def _region(session: boto3.Session, settings: Settings, endpoint: str) -> CheckResult:
-    region = settings.aws_region or ""
-    partition = session.get_partition_for_region(region)
-    if region in session.get_available_regions("firehose", partition):
-        return ok("region", f"{region}, at {endpoint}")
-    found = f"{region}, which this release of boto3 does not know, at {endpoint}"
-    return unknown("region", found, "look whether AWS_REGION is spelt as in us-east-1")
 
 
 def _identity(answer: Answer, endpoint: str) -> CheckResult:
     if answer.error is None:
         return ok("identity", f"the credentials are valid, as {answer.result.get('Arn')}")
-    # GetCallerIdentity needs no permission, so this is a network's or an organisation's rule
-    return _no_result("identity", answer, endpoint)
+    # an organisation or a network can forbid the question alone: the stream's line decides
+    return _undetermined("identity", answer, endpoint)
+
+
+def _region(
+    session: boto3.Session, settings: Settings, described: Answer, endpoint: str
+) -> CheckResult:
+    region = settings.aws_region or ""
+    partition = session.get_partition_for_region(region)
+    found = f"{region}, at {endpoint}"
+    if region in session.get_available_regions("firehose", partition):
+        return ok("region", found)
+    found = f"{found}: this release of boto3 does not know the region"
+    if described.response:
+        return ok("region", f"{found}, and Firehose answers there")
+    return fault("region", f"{found}, and nothing answers", "spell AWS_REGION as in us-east-1")
 
 
 def _stream(answer: Answer, settings: Settings, endpoint: str) -> Iterator[CheckResult]:
     stream = f"{settings.stream_name} in {settings.aws_region}"
+    correct = "set FIREHOSE_DELIVERY_STREAM_NAME and AWS_REGION to the stream's"
     if answer.error is None:
         yield from _described(answer.result["DeliveryStreamDescription"], stream, settings)
-    elif answer.code in _NOT_ALLOWED:
-        yield unknown(
-            "stream",
-            f"{stream}: no permission to look, which is normal: the service needs PutRecord alone",
-            "look in the Firehose console, or allow firehose:DescribeDeliveryStream as well",
-        )
     elif answer.code == "ResourceNotFoundException":
+        found = f"there is no {stream}, in the account of these credentials"
+        yield fault("stream", found, f"{correct}, or create it")
+    elif answer.code.startswith("AccessDenied"):
+        # the policy names one stream: to a mistyped name or region AWS answers this as well
         yield fault(
             "stream",
-            f"there is no {stream}, in the account of these credentials",
-            "set FIREHOSE_DELIVERY_STREAM_NAME and AWS_REGION to the stream's, or create it",
+            f"these credentials may not describe {stream}",
+            f"{correct}; if they are, attach the application policy of the present template",
         )
+    elif answer.code and not answer.temporary:
+        found = f"AWS refuses the credentials: {answer.code}"
+        yield fault("stream", found, "give the service valid ones, and see the clock's line")
     else:
-        yield _no_result("stream", answer, endpoint)
+        yield _undetermined("stream", answer, endpoint)
 
 
 def _described(
@@ -267,18 +257,13 @@ def _layout_faults(description: dict[str, Any], settings: Settings) -> Iterator[
 
 def _bucket(answer: Answer, settings: Settings, endpoint: str) -> CheckResult:
     bucket = settings.archive_bucket
-    if answer.error is None:
+    # 403: S3 answers 404 for a bucket that is not there, also to those who may not look into it
+    if answer.error is None or answer.code == "403":
         return ok("bucket", f"{bucket} is there, for events over {MAX_RECORD_BYTES:,} bytes")
-    if answer.code in _NOT_ALLOWED:
-        return unknown(
-            "bucket",
-            f"{bucket}: no permission to look, which is normal: the service needs PutObject alone",
-            "look in the S3 console, or allow s3:ListBucket as well",
-        )
     if answer.code in ("404", "NoSuchBucket"):
         found = f"there is no bucket {bucket}"
         return fault("bucket", found, "set ARCHIVE_BUCKET to the stream's own bucket")
-    return _no_result("bucket", answer, endpoint)
+    return _undetermined("bucket", answer, endpoint)
 
 
 def _clock(answers: Iterable[Answer], settings: Settings) -> CheckResult:
@@ -303,18 +288,13 @@ def _clock(answers: Iterable[Answer], settings: Settings) -> CheckResult:
     return fault("clock", found, "let the machine keep its clock by NTP")
 
 
-def _no_result(check: str, answer: Answer, endpoint: str) -> CheckResult:
-    """Return what an error means that is not about the thing that was asked for."""
-    if answer.code in _REFUSED:
-        found = f"AWS refuses the credentials: {answer.code}"
-        return fault(check, found, "give the service valid ones, and see the clock's line")
+def _undetermined(check: str, answer: Answer, place: str) -> CheckResult:
+    """Return that `place` has not answered, or nothing that decides."""
     if answer.code:
-        return unknown(check, f"{endpoint} answers {answer.code}", "ask again in a minute")
-    return _no_answer(check, answer.error or TimeoutError(), endpoint)
-
-
-def _no_answer(check: str, error: Exception, place: str) -> CheckResult:
-    kind = "nothing in time" if isinstance(error, TimeoutError) else type(error).__name__
+        return unknown(check, f"{place} answers {answer.code}", "ask again in a minute")
+    kind = type(answer.error).__name__
+    if isinstance(answer.error, TimeoutError):
+        kind = "nothing in time"
     fix = "look at this machine's way to AWS; if the service runs elsewhere, ask there"
     return unknown(check, f"no answer from {place}: {kind}", fix)
 
