@@ -27,6 +27,7 @@ test: $(BIN)/.dev ## lint, types and all tests
 
 faults: $(BIN)/.dev ## every fault of the archive and of processes against the service [SECONDS=5]
 	python -m tests.bench.faults $(if $(SECONDS),--seconds $(SECONDS) --outage-seconds $(SECONDS))
+	python -m tests.bench.overload $(if $(SECONDS),--seconds $(SECONDS))
 
 strangers: $(BIN)/.dev ## slow and hostile clients by the hundred against the service [SECONDS=30]
 	python -m tests.bench.strangers $(if $(SECONDS),--seconds $(SECONDS))

@@ -42,7 +42,7 @@ REQUEST_DEADLINE_S = 10.0
 #: The same, once the service was told to stop: below gunicorn's graceful time-out.
 STOP_DEADLINE_S = 5.0
 #: Seconds from the last byte of a delivery within which it is answered, whatever the archive does.
-ANSWER_WITHIN_S = 9.5
+ANSWER_WITHIN_S = 9.0
 #: Clients of one worker; the longest-waiting one makes room for the next.
 MAX_CLIENTS = 400
 #: Seconds that the application may take before a second thread looks after the other clients.
