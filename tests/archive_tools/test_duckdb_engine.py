@@ -155,7 +155,7 @@ def test_an_engine_answers_one_query_after_the_other(engine: DuckDBEngine) -> No
 def test_the_path_is_where_an_object_lies(engine: DuckDBEngine) -> None:
     ((path,),) = engine.run("SELECT \"$path\" FROM stripe_webhooks WHERE year = '2025'").rows
     storage = engine.copies.storage
-    origin = storage.name if isinstance(storage, BucketStorage) else str(storage.folder)  # type: ignore[attr-defined]
+    origin = storage.name if isinstance(storage, BucketStorage) else str(storage.folder)
     assert path == f"{origin}/{folder_name(DAYS[0])}/{DAYS[0]}-{DAYS[0]}T10:00-.json.gz"
 
 
