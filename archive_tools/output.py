@@ -4,6 +4,7 @@ Results go to standard output; progress and notes to standard error.
 """
 
 import json
+import re
 import sys
 import time
 import unicodedata
@@ -17,6 +18,10 @@ import click
 
 #: Nobody looks at a bar for less.
 _PATIENCE_S = 1.0
+
+# what JSON need not escape, and a terminal could act on: controls, marks of direction, and the
+# surrogates with which Python keeps the bytes of a file's name that are not UTF-8
+_UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Progress(Protocol):
@@ -47,7 +52,12 @@ class _Patient:
 
 def note(text: str) -> None:
     """Say something beside the result."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
+
+
+def printable(text: str) -> str:
+    """Return a text of any lines with nothing in it that moves a cursor or has no UTF-8."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if c != "\n" and _controls(c) else c for c in text)
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -79,8 +89,7 @@ def cell(value: object) -> str:
         return value.isoformat(sep=" ")
     if isinstance(value, bytes):
         return value.hex()
-    text = " ".join(str(value).split())
-    return "".join("\N{REPLACEMENT CHARACTER}" if _controls(c) else c for c in text)
+    return printable(" ".join(str(value).split()))
 
 
 def _controls(character: str) -> bool:
@@ -89,7 +98,8 @@ def _controls(character: str) -> bool:
 
 def as_json(value: object) -> str:
     """Return a value as indented JSON; money stays exact as a string, times are ISO 8601."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: object) -> object:
