@@ -86,7 +86,7 @@ def open_storage(archive: str | None, settings: ToolSettings) -> Storage:
         settings: of the tools.
 
     Raises:
-        ToolError: none is named, or it is not there.
+        ToolError: none is named, or two are, or it is not there.
     """
     if archive and archive.startswith("s3://"):
         bucket, _, rest = archive.removeprefix("s3://").partition("/")
@@ -95,6 +95,11 @@ def open_storage(archive: str | None, settings: ToolSettings) -> Storage:
         return BucketStorage(bucket, settings.aws_region)
     if archive:
         return _folder(Path(archive), "name the folder that has `webhooks` in it, or s3://bucket")
+    if settings.archive_dir and settings.archive_bucket:
+        raise ToolError(
+            "Which archive? ARCHIVE_DIR and ARCHIVE_BUCKET are both set",
+            "unset one of them, or give --archive FOLDER or --archive s3://bucket",
+        )
     if settings.archive_dir:
         return _folder(settings.archive_dir, "the service makes it at its first boot: `make run`")
     if settings.archive_bucket:

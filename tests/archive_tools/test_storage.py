@@ -221,12 +221,16 @@ def test_a_month_that_cannot_be_listed_is_not_taken_for_empty(
 
 
 def test_the_named_archive_wins_over_the_environment(folder: Path, tmp_path: Path) -> None:
-    settings = ToolSettings(archive_dir=tmp_path, archive_bucket="other", aws_region="eu-west-1")
+    settings = ToolSettings(archive_dir=tmp_path, aws_region="eu-west-1")
     assert open_storage(str(folder), settings).name == str(folder)
     assert open_storage("s3://mine", settings) == BucketStorage("mine", "eu-west-1")
     assert open_storage("s3://mine/webhooks/", settings) == BucketStorage("mine", "eu-west-1")
     assert open_storage(None, settings).name == str(tmp_path)
     assert open_storage(None, ToolSettings(archive_bucket="other")).name == "s3://other"
+    both = ToolSettings(archive_dir=tmp_path, archive_bucket="other")
+    assert open_storage(str(folder), both).name == str(folder)
+    with pytest.raises(ToolError, match="ARCHIVE_DIR and ARCHIVE_BUCKET are both set"):
+        open_storage(None, both)
 
 
 @pytest.mark.parametrize("archive", ["s3://", "s3://mine/elsewhere", "/no/such/folder"])
