@@ -53,7 +53,7 @@ class Commands(click.Group):
             raise ToolError(str(error)) from error
         except ModuleNotFoundError as error:
             raise ToolError(
-                f"{error.name} is not installed, and `{ctx.invoked_subcommand}` needs it",
+                f"{error.name} is not installed, and this command needs it",
                 "install requirements/tools.txt, as `make tools` does; verify, reconcile, "
                 "backfill and replay run without, as in the Docker image",
             ) from error

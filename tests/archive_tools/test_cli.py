@@ -205,7 +205,7 @@ def test_a_command_that_lacks_a_package_says_what_to_install(
     monkeypatch.setattr(verify, "verified", lacking)
     result = run("verify")
     assert result.exit_code == 2
-    assert "duckdb is not installed, and `verify` needs it" in result.output
+    assert "duckdb is not installed, and this command needs it" in result.output
     assert "Cure: install requirements/tools.txt" in result.output
 
 
