@@ -3,16 +3,19 @@
 import gzip
 import json
 import os
+import shlex
 import time
 from datetime import date, timedelta
 from pathlib import Path
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from moto import mock_aws
 
 from archive_tools import parallel, reading, verify
 from archive_tools import storage as storages
+from archive_tools.cli import archive
 from archive_tools.days import Days
 from examples import month
 from tests.archive_tools.conftest import (
@@ -49,6 +52,17 @@ def test_a_month_that_the_service_archived_is_genuine(folder: Path, run: Run) ->
     assert found["genuine, by STRIPE_WEBHOOK_SECRET, no. 1"] == 0
     # the one that is ["not", "an", "event"] is JSON all the same
     assert "no JSON" not in result.output
+
+
+def test_who_makes_the_sample_month_is_told_how_to_verify_it(tmp_path: Path) -> None:
+    made = CliRunner().invoke(month.main, [str(tmp_path / "month")])
+    assert made.exit_code == 0, made.output
+    secret, command, *words = shlex.split(made.output.splitlines()[-1])
+    assert command == ".venv/bin/flask"
+    name, _, value = secret.partition("=")
+    result = CliRunner().invoke(archive, words[1:], env={name: value})
+    assert result.exit_code == 0, result.output
+    assert counts(result.stdout)["genuine, by STRIPE_WEBHOOK_SECRET, no. 1"] == 283
 
 
 def test_one_changed_byte_among_a_hundred_thousand_events_is_found(
