@@ -57,11 +57,14 @@ def note(text: str) -> None:
 
 def printable(text: str) -> str:
     """Return a text of any lines with nothing in it that moves a cursor or has no UTF-8."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if c != "\n" and _controls(c) else c for c in text)
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if c not in "\n\t" and _controls(c) else c for c in text
+    )
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return rows as an aligned table, numbers to the right, without control characters."""
+    names = [cell(name) for name in names]
     texts = [[cell(value) for value in row] for row in rows]
     widths = [max(map(_width, (name, *(row[n] for row in texts)))) for n, name in enumerate(names)]
     right = [
@@ -69,7 +72,7 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for n in range(len(names))
     ]
     out = []
-    for row in [list(names), *texts]:
+    for row in [names, *texts]:
         cells = [
             " " * (width - _width(text)) + text if at_right else text + " " * (width - _width(text))
             for text, width, at_right in zip(row, widths, right, strict=True)

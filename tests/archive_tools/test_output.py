@@ -20,6 +20,10 @@ def test_wide_characters_take_two_places() -> None:
     assert table(["名", "n"], [["a", 1]]).splitlines()[2] == "a   1"
 
 
+def test_a_name_of_a_column_is_safe_to_print() -> None:
+    assert table(["a\x1b[2J\nb"], [["c"]]).splitlines()[0] == "a\ufffd[2J b"
+
+
 def test_a_table_without_rows_has_its_names() -> None:
     assert table(["a", "b"], []).splitlines() == ["a  b", "─  ─"]
 
