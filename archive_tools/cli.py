@@ -62,7 +62,7 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            # the places alone: what an unforeseen error says can quote a payload
+            # the frames alone: what an unforeseen error says can quote a payload
             frames = "".join(traceback.format_tb(error.__traceback__))
             raise ToolError(f"{type(error).__name__}, a fault of this tool:\n{frames}") from error
         finally:
@@ -99,7 +99,8 @@ def archive_option(command: _F) -> _F:
     def wrapped(*args: Any, archive: str | None, **rest: Any) -> Any:
         settings = ToolSettings.from_environ()
         storage = open_storage(archive, settings)
-        note(f"Archive: {storage.location} ({'--archive' if archive else settings.archive_origin})")
+        named_by = settings.archive_origin if archive is None else "--archive"
+        note(f"Archive: {storage.location} ({named_by})")
         return command(*args, storage=storage, settings=settings, **rest)
 
     return click.option(

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import click
 
-#: Nobody looks at a bar for less.
-_PATIENCE_S = 1.0
+#: A bar appears after so long.
+_DELAY_S = 1.0
 
 # what JSON need not escape, and a terminal could act on: controls, marks of direction, and the
 # surrogates with which Python keeps the bytes of a file's name that are not UTF-8
@@ -35,17 +35,17 @@ class Progress(Protocol):
 def progress(label: str, length: int) -> Iterator[Progress]:
     """Show a bar on a terminal's standard error, once the waiting has taken a second."""
     with click.progressbar(length=length, label=label, file=sys.stderr, hidden=True) as bar:
-        yield _Patient(bar, sys.stderr.isatty())
+        yield _DelayedBar(bar, sys.stderr.isatty())
 
 
-class _Patient:
+class _DelayedBar:
     def __init__(self, bar: Any, seen: bool) -> None:
         self._bar = bar
         self._seen = seen
         self._began = time.monotonic()
 
     def update(self, n_steps: int) -> None:
-        if self._seen and time.monotonic() - self._began > _PATIENCE_S:
+        if self._seen and time.monotonic() - self._began > _DELAY_S:
             self._bar.hidden = False
         self._bar.update(n_steps)
 

@@ -74,7 +74,7 @@ class DamageError(Exception):
     """An object could not be read on. `line` is the one that could not be read as a whole."""
 
     def __init__(self, line: int | None, what: str) -> None:
-        """Take the place and what is wrong there."""
+        """Take the line and what is wrong there."""
         super().__init__(what)
         self.line = line
         self.what = what

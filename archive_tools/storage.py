@@ -93,7 +93,9 @@ def open_storage(archive: str | None, settings: ToolSettings) -> Storage:
         if not bucket or rest.strip("/") not in ("", "webhooks"):
             raise ToolError(f"{archive} is not a bucket", "give s3:// and the bucket's name alone")
         return BucketStorage(bucket, settings.aws_region)
-    if archive:
+    if archive is not None:
+        if not archive:
+            raise ToolError("--archive names nothing", "is the variable set that stands there?")
         return _folder(Path(archive), "name the folder that has `webhooks` in it, or s3://bucket")
     if settings.archive_dir and settings.archive_bucket:
         raise ToolError(
@@ -231,7 +233,7 @@ def _size(path: Path) -> int:
 
 @functools.cache
 def s3_client(region: str | None) -> "S3Client":
-    """Return this process's S3 client, with patience: nobody waits for an answer in time."""
+    """Return this process's S3 client. It has botocore's time-outs: nobody waits for an answer."""
     import boto3
     from botocore.config import Config
 

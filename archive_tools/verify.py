@@ -13,7 +13,7 @@ from .cli import archive_option, json_option
 from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
-from .output import bytes_text, count_text, printable, table
+from .output import bytes_text, count_text, note, printable, table
 from .parallel import scan
 from .proof import Proof, proof
 from .reading import Fault, Faults, records
@@ -127,6 +127,8 @@ def command(
     """  # noqa: D301 - click wants the character itself
     secrets = _secrets(settings, file)
     stats = verified(storage, days, list(secrets), settings.signature_tolerance_s)
+    if not stats.objects:
+        note(f"Nothing is proved: the archive has no object ({days})")
     names = list(secrets.values())
     where = printable(f"{storage.name}, {days}")
     click.echo(_json(stats, names) if as_json else _text(stats, names, where))

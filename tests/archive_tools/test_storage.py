@@ -233,7 +233,7 @@ def test_the_named_archive_wins_over_the_environment(folder: Path, tmp_path: Pat
         open_storage(None, both)
 
 
-@pytest.mark.parametrize("archive", ["s3://", "s3://mine/elsewhere", "/no/such/folder"])
+@pytest.mark.parametrize("archive", ["", "s3://", "s3://mine/elsewhere", "/no/such/folder"])
 def test_an_archive_that_cannot_be_is_refused(archive: str) -> None:
     with pytest.raises(ToolError, match="Cure: "):
         open_storage(archive, ToolSettings())

@@ -185,7 +185,8 @@ def test_only_the_days_that_were_asked_for_are_read(folder: Path, run: Run) -> N
 def test_an_archive_without_a_record_is_fine(run: Run) -> None:
     result = run("verify")
     assert result.exit_code == 0
-    assert counts(result.output)["records"] == 0
+    assert counts(result.stdout)["records"] == 0
+    assert result.stderr == "Nothing is proved: the archive has no object (all days)\n"
 
 
 def test_a_damaged_archive_is_listed_up_to_a_bound(
