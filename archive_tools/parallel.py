@@ -100,20 +100,22 @@ def over_cores(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
             break
         else:
             return
-    ahead = itertools.islice(waiting, 2 * processes)
     # fresh processes: a fork would copy this one's sockets and locks
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_leave_interrupts) as pool:
         running: deque[Future[R]] = deque()
-        try:
-            for task in ahead:
-                # with the first, all processes start
-                with contextlib.nullcontext() if running else _undisturbed():
+
+        def submit(count: int) -> None:
+            for task in itertools.islice(waiting, count):
+                # a task starts a process, until there are as many as there may be
+                with _undisturbed():
                     running.append(pool.submit(work, task))
+
+        try:
+            submit(2 * processes)
             while running:
                 result = running.popleft().result()
-                # a task can be anything, None included
-                running.extend(pool.submit(work, task) for task in itertools.islice(waiting, 1))
+                submit(1)
                 yield result
         except BrokenProcessPool as error:
             raise ToolError(

@@ -120,15 +120,32 @@ def test_an_interruption_ends_in_order(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_an_interrupted_command_leaves_no_process_behind(folder: Path) -> None:
+#: Sends the signal as soon as the second process of the pool is there, and has not read its task.
+WHILE_STARTING = """
+    from multiprocessing import util
+    spawn, started = util.spawnv_passfds, []
+    def spawn_and_interrupt(path, arguments, descriptors):
+        number = spawn(path, arguments, descriptors)
+        if "--multiprocessing-fork" in map(os.fsdecode, arguments):
+            started.append(number)
+            if len(started) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return number
+    util.spawnv_passfds = spawn_and_interrupt
+"""
+
+
+@pytest.mark.parametrize("at_start", ["", WHILE_STARTING], ids=["at work", "while starting"])
+def test_an_interrupted_command_leaves_no_process_behind(folder: Path, at_start: str) -> None:
     for n in range(40):
         record = signed_record(b'{"id": "evt_1", "n": "%s"}' % (b"x" * 200_000)).line()
         store(folder, *[record] * 20, name=f"{n}.json.gz")
     code = (
+        "import os, signal\n"
         "from archive_tools import parallel\n"
         "parallel._BATCH_OBJECTS = 1; parallel.ALONE_S = 0; parallel.cores = lambda: 2\n"
         "from archive_tools.cli import archive\n"
-        "if __name__ == '__main__': archive()"
+        f"if __name__ == '__main__':\n    pass{at_start}\n    archive()"
     )
     script = folder.parent / "run.py"
     script.write_text(code)
@@ -141,10 +158,12 @@ def test_an_interrupted_command_leaves_no_process_behind(folder: Path) -> None:
         start_new_session=True,
     )
     deadline = time.monotonic() + 30
-    while len(members(process.pid)) < 3 and time.monotonic() < deadline:
+    # with the tracker of multiprocessing
+    while len(members(process.pid)) < 4 and not at_start and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
+    if not at_start:
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (2, "")
     _, _, told = errors.partition("\n")
