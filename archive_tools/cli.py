@@ -15,6 +15,7 @@ import click
 from webhook_app.environ import SettingsError
 
 from .errors import ToolError
+from .output import note
 from .settings import ToolSettings
 from .storage import open_storage
 
@@ -50,12 +51,18 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except SettingsError as error:
             raise ToolError(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise ToolError(
+                f"{error.name} is not installed, and this command needs it",
+                "install requirements/tools.txt, as `make tools` does; verify, reconcile, "
+                "backfill and replay run without, as in the Docker image",
+            ) from error
         except (KeyboardInterrupt, click.Abort):
             raise ToolError("Interrupted. Nothing is left half-done.") from None
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            # the places alone: what an unforeseen error says can quote a payload
+            # the frames alone: what an unforeseen error says can quote a payload
             frames = "".join(traceback.format_tb(error.__traceback__))
             raise ToolError(f"{type(error).__name__}, a fault of this tool:\n{frames}") from error
         finally:
@@ -71,7 +78,8 @@ def _interrupt(*_: object) -> None:
 def archive() -> None:
     """Query, prove, complete and use the archive.
 
-    The archive is the one that ARCHIVE_DIR or ARCHIVE_BUCKET names, or --archive.
+    The archive is the one that ARCHIVE_DIR or ARCHIVE_BUCKET names, or --archive. Each command says
+    first, on standard error, which one that is.
 
     \b
     The exit status says how it ended:
@@ -82,12 +90,18 @@ def archive() -> None:
 
 
 def archive_option(command: _F) -> _F:
-    """Give a command `--archive`, and pass it `place: Storage` and `settings: ToolSettings`."""
+    """Give a command `--archive`, and pass it `storage: Storage` and `settings: ToolSettings`.
+
+    Before anything else the command says which archive it is: what it proves is proved of that one.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, archive: str | None, **rest: Any) -> Any:
         settings = ToolSettings.from_environ()
-        return command(*args, storage=open_storage(archive, settings), settings=settings, **rest)
+        storage = open_storage(archive, settings)
+        named_by = settings.archive_origin if archive is None else "--archive"
+        note(f"Archive: {storage.location} ({named_by})")
+        return command(*args, storage=storage, settings=settings, **rest)
 
     return click.option(
         "--archive",

@@ -49,8 +49,10 @@ class Days:
         Firehose names a folder by the oldest record in the object, so a record that came after
         midnight can lie in the day before; an event can arrive days after it happened.
         """
-        margin = timedelta(days=days)
-        return Days(self.first and self.first - margin, self.last and self.last + margin)
+        return Days(
+            self.first and self.first - min(timedelta(days=days), self.first - date.min),
+            self.last and self.last + min(timedelta(days=days), date.max - self.last),
+        )
 
 
 def today() -> date:

@@ -2,6 +2,8 @@
 
 import click
 
+from .output import printable
+
 
 class ToolError(click.ClickException):
     """A tool could not do its work: what was wrong, and the cure. The exit status is 2.
@@ -13,4 +15,4 @@ class ToolError(click.ClickException):
 
     def __init__(self, wrong: str, cure: str = "") -> None:
         """Take what is wrong, and what heals it where that is known."""
-        super().__init__(f"{wrong}\n  Cure: {cure}" if cure else wrong)
+        super().__init__(printable(f"{wrong}\n  Cure: {cure}" if cure else wrong))

@@ -4,6 +4,7 @@ Results go to standard output; progress and notes to standard error.
 """
 
 import json
+import re
 import sys
 import time
 import unicodedata
@@ -15,8 +16,12 @@ from typing import Any, Protocol
 
 import click
 
-#: Nobody looks at a bar for less.
-_PATIENCE_S = 1.0
+#: A bar appears after so long.
+_DELAY_S = 1.0
+
+# what JSON need not escape, and a terminal could act on: controls, marks of direction, and the
+# surrogates with which Python keeps the bytes of a file's name that are not UTF-8
+_UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Progress(Protocol):
@@ -30,28 +35,36 @@ class Progress(Protocol):
 def progress(label: str, length: int) -> Iterator[Progress]:
     """Show a bar on a terminal's standard error, once the waiting has taken a second."""
     with click.progressbar(length=length, label=label, file=sys.stderr, hidden=True) as bar:
-        yield _Patient(bar, sys.stderr.isatty())
+        yield _DelayedBar(bar, sys.stderr.isatty())
 
 
-class _Patient:
+class _DelayedBar:
     def __init__(self, bar: Any, seen: bool) -> None:
         self._bar = bar
         self._seen = seen
         self._began = time.monotonic()
 
     def update(self, n_steps: int) -> None:
-        if self._seen and time.monotonic() - self._began > _PATIENCE_S:
+        if self._seen and time.monotonic() - self._began > _DELAY_S:
             self._bar.hidden = False
         self._bar.update(n_steps)
 
 
 def note(text: str) -> None:
     """Say something beside the result."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
+
+
+def printable(text: str) -> str:
+    """Return a text of any lines with nothing in it that moves a cursor or has no UTF-8."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if c not in "\n\t" and _controls(c) else c for c in text
+    )
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return rows as an aligned table, numbers to the right, without control characters."""
+    names = [cell(name) for name in names]
     texts = [[cell(value) for value in row] for row in rows]
     widths = [max(map(_width, (name, *(row[n] for row in texts)))) for n, name in enumerate(names)]
     right = [
@@ -59,7 +72,7 @@ def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for n in range(len(names))
     ]
     out = []
-    for row in [list(names), *texts]:
+    for row in [names, *texts]:
         cells = [
             " " * (width - _width(text)) + text if at_right else text + " " * (width - _width(text))
             for text, width, at_right in zip(row, widths, right, strict=True)
@@ -79,8 +92,7 @@ def cell(value: object) -> str:
         return value.isoformat(sep=" ")
     if isinstance(value, bytes):
         return value.hex()
-    text = " ".join(str(value).split())
-    return "".join("\N{REPLACEMENT CHARACTER}" if _controls(c) else c for c in text)
+    return printable(" ".join(str(value).split()))
 
 
 def _controls(character: str) -> bool:
@@ -89,7 +101,8 @@ def _controls(character: str) -> bool:
 
 def as_json(value: object) -> str:
     """Return a value as indented JSON; money stays exact as a string, times are ISO 8601."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: object) -> object:

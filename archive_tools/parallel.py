@@ -1,6 +1,11 @@
-"""Work over all cores, streamed: never more in memory than what is at work."""
+"""Work over all cores, streamed: never more in memory than what is at work.
+
+`scan` is how the tools that need no DuckDB go through an archive; `reading` has what they do with
+each object.
+"""
 
 import contextlib
+import functools
 import itertools
 import multiprocessing
 import os
@@ -10,10 +15,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from datetime import date
 from typing import TypeVar
 
+from .days import Days
 from .errors import ToolError
-from .storage import StoredObject
+from .output import progress
+from .storage import Storage, StoredObject
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,6 +39,33 @@ ALONE_S = 0.4
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def scan(
+    label: str, storage: Storage, days: Days, work: Callable[[date, list[StoredObject]], R]
+) -> Iterator[R]:
+    """Yield what `work` makes of each day's objects, some of them at a time.
+
+    In the order of days and keys, with a progress bar under that label. `work` and its results are
+    pickled.
+
+    Raises:
+        ToolError: the archive cannot be listed, or a process was ended from outside.
+    """
+    found = [day for day in storage.days() if day in days]
+    tasks = ((day, batch) for day in found for batch in batches(storage.objects(day)))
+    with progress(label, len(found)) as bar:
+        done = 0
+        for day, result in over_cores(functools.partial(_of_day, work), tasks):
+            bar.update(found.index(day) - done)
+            done = found.index(day)
+            yield result
+
+
+def _of_day(
+    work: Callable[[date, list[StoredObject]], R], task: tuple[date, list[StoredObject]]
+) -> tuple[date, R]:
+    return task[0], work(*task)
 
 
 def batches(objects: Iterable[StoredObject]) -> Iterator[list[StoredObject]]:
@@ -65,20 +100,22 @@ def over_cores(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
             break
         else:
             return
-    ahead = itertools.islice(waiting, 2 * processes)
     # fresh processes: a fork would copy this one's sockets and locks
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_leave_interrupts) as pool:
         running: deque[Future[R]] = deque()
-        try:
-            for task in ahead:
-                # with the first, all processes start
-                with contextlib.nullcontext() if running else _undisturbed():
+
+        def submit(count: int) -> None:
+            for task in itertools.islice(waiting, count):
+                # a task starts a process, until there are as many as there may be
+                with _undisturbed():
                     running.append(pool.submit(work, task))
+
+        try:
+            submit(2 * processes)
             while running:
                 result = running.popleft().result()
-                # a task can be anything, None included
-                running.extend(pool.submit(work, task) for task in itertools.islice(waiting, 1))
+                submit(1)
                 yield result
         except BrokenProcessPool as error:
             raise ToolError(

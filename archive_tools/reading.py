@@ -1,18 +1,27 @@
-"""An object of the archive as lines, as far as it can be read, and what is wrong where it cannot.
+"""An object of the archive as lines and records, as far as it can be read, and what is wrong in it.
 
-Knows gzip and newlines, not what a line holds.
+Knows gzip, newlines and how much may be wrong, not what a line holds. A small object can unpack to
+a thousand times its size: memory and time are bounded for whatever is in it.
 """
 
 import re
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, TypeVar
 
+import msgspec
+
+from .output import cell
 from .storage import Storage
 
-#: No record is longer: MAX_BODY_BYTES is 64 MiB at most, and JSON writes a byte as 6 at worst.
-MAX_LINE_BYTES = 500_000_000
+T = TypeVar("T")
+
+#: No record is longer: MAX_BODY_BYTES is 64 MiB at most, and JSON in JSON doubles at worst.
+MAX_LINE_BYTES = 140_000_000
+
+#: So many faults are kept, all are counted. An object with so many is not read on.
+MAX_FAULTS = 1000
 
 _CHUNK_BYTES = 1 << 18
 # what is lost before a damage: zlib keeps the piece in which it finds one
@@ -30,16 +39,42 @@ class Fault:
     what: str
 
     def __str__(self) -> str:
-        """Return where and what in one line."""
+        """Return where and what in one line, safe to print: a key can hold any character."""
         where = self.key if self.line is None else f"{self.key} line {self.line}"
-        return f"{where}: {self.what}"
+        return cell(f"{where}: {self.what}")
+
+
+@dataclass
+class Faults:
+    """What is wrong in an archive: all of it counted, the first of it kept."""
+
+    count: int = 0
+    first: list[Fault] = field(default_factory=list)
+    unreachable: int = 0
+    """Objects among them that may be sound, and hide what is in them."""
+
+    def add(self, fault: Fault) -> None:
+        """Count a fault."""
+        self.count += 1
+        if len(self.first) < MAX_FAULTS:
+            self.first.append(fault)
+
+    def extend(self, other: "Faults") -> None:
+        """Add what was found elsewhere."""
+        self.count += other.count
+        self.first += other.first[: MAX_FAULTS - len(self.first)]
+        self.unreachable += other.unreachable
+
+
+class BrokenError(Exception):
+    """A line is no record. `str()` says why, with nothing of its values."""
 
 
 class DamageError(Exception):
     """An object could not be read on. `line` is the one that could not be read as a whole."""
 
     def __init__(self, line: int | None, what: str) -> None:
-        """Take the place and what is wrong there."""
+        """Take the line and what is wrong there."""
         super().__init__(what)
         self.line = line
         self.what = what
@@ -49,16 +84,49 @@ class UnreachableError(DamageError):
     """An object could not be got at. It may be sound: rights, the network or a storage class."""
 
 
+def records(
+    storage: Storage, key: str, decode: Callable[[bytes], T], faults: Faults
+) -> Iterator[tuple[int, T]]:
+    """Yield number and record of each line of an object; what is wrong is added to `faults`.
+
+    Args:
+        storage: with the object.
+        key: of the object.
+        decode: makes a record of a line, without its newline. It raises BrokenError, or an error of
+            msgspec, for one that is none.
+        faults: gets the lines that are no records, and what keeps the object from being read on.
+    """
+    most = faults.count + MAX_FAULTS
+    try:
+        for number, line in lines(storage, key):
+            try:
+                record = decode(line)
+            except BrokenError as error:
+                faults.add(Fault(key, number, str(error)))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                faults.add(Fault(key, number, "not a record"))
+            else:
+                yield number, record
+            if faults.count == most:
+                faults.add(Fault(key, number, "the rest is not read: too much is broken"))
+                return
+    except DamageError as damage:
+        faults.add(Fault(key, damage.line, damage.what))
+        faults.unreachable += isinstance(damage, UnreachableError)
+
+
 def lines(storage: Storage, key: str) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each line of an object, without its newline.
+    """Yield number and bytes of each line of an object, without its newline and if it has any.
 
     Streams: what it holds at a time is one line and a few hundred kilobytes.
 
     Raises:
-        DamageError: after the last line that could be read, where the object is damaged.
+        DamageError: after the last line that could be read, where the object is damaged. Empty
+            lines are one damage.
     """
     number, size = 0, 0
     parts: list[bytes] = []
+    empty: list[int] = []
     try:
         with storage.open(key) as stored:
             for chunk in _unpacked(stored):
@@ -67,7 +135,12 @@ def lines(storage: Storage, key: str) -> Iterator[tuple[int, bytes]]:
                 size += len(end)
                 for begin in begun:
                     number += 1
-                    yield number, b"".join(parts)
+                    if size:
+                        yield number, b"".join(parts)
+                    else:
+                        empty.append(number)
+                        if len(empty) == MAX_FAULTS:
+                            raise _empty_lines(empty, "; it is not read on")
                     parts, size = [begin], len(begin)
                 if size > MAX_LINE_BYTES:
                     raise DamageError(number + 1, "a line without an end")
@@ -81,10 +154,17 @@ def lines(storage: Storage, key: str) -> Iterator[tuple[int, bytes]]:
         raise UnreachableError(None, f"cannot be read: {error.strerror or error}") from error
     except _NotGzipError as error:
         raise DamageError(number + 1 if number else None, str(error)) from error
-    if rest := b"".join(parts):
+    if size:
         # complete, as gzip's sum has shown; but the next record would be on the same line
-        yield number + 1, rest
+        yield number + 1, b"".join(parts)
         raise DamageError(number + 1, "no newline at its end")
+    if empty:
+        raise _empty_lines(empty)
+
+
+def _empty_lines(numbers: list[int], rest: str = "") -> DamageError:
+    what = "an empty line" if len(numbers) == 1 else f"{len(numbers):,} empty lines from here on"
+    return DamageError(numbers[0], what + rest)
 
 
 class _NotGzipError(Exception):

@@ -6,9 +6,8 @@ A serving process does not import it, so it never has an API key in its memory.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from webhook_app.environ import EnvironReader
+from webhook_app.environ import ARCHIVES, EnvironReader
 from webhook_app.settings import Settings, SettingsReader
 
 #: Where `flask archive replay` finds the secret to sign with, unless it is told another name.
@@ -20,6 +19,8 @@ class ToolSettings(Settings):
     """The service's settings, as far as the tools use them, and how to ask Stripe's API."""
 
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    archive_origin: str = ""
+    """What named the archive to read: a variable, and where its value came from."""
     stripe_api_key: str | None = field(default=None, repr=False)
     stripe_api_base: str = "https://api.stripe.com"
 
@@ -31,14 +32,16 @@ class ToolSettings(Settings):
             SettingsError: something that is set is wrong; all of it is named at once.
         """
         reader = SettingsReader(environ)
-        # not `folder`: an archive to read may be one that nobody may write to
-        archive_dir = reader.text("ARCHIVE_DIR")
+        # or an exported bucket would be read as the folder of `.env`, and be filled by its stream
+        reader.outrank((*ARCHIVES, "ARCHIVE_BUCKET"))
         settings = cls(
             webhook_secrets=reader.secrets(required=False),
             signature_tolerance_s=reader.tolerance_s(),
             stream_name=reader.stream_name(),
-            archive_dir=Path(archive_dir) if archive_dir else None,
+            # not `folder`: an archive to read may be one that nobody may write to
+            archive_dir=reader.path("ARCHIVE_DIR"),
             archive_bucket=reader.bucket(),
+            archive_origin=_archive_origin(reader),
             aws_region=reader.region(),
             # nobody waits for the answer, as Stripe does for the service's
             connect_timeout_s=5,
@@ -55,6 +58,11 @@ class ToolSettings(Settings):
 def variable(name: str) -> str:
     """Return the value of a variable that a user has named; empty where it is not set."""
     return EnvironReader().text(name) or ""
+
+
+def _archive_origin(reader: EnvironReader) -> str:
+    named = (name for name in ("ARCHIVE_DIR", "ARCHIVE_BUCKET") if reader.text(name))
+    return " and ".join(f"{name} from {reader.origin(name)}" for name in named)
 
 
 def _api_key(reader: EnvironReader) -> str | None:

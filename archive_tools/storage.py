@@ -3,9 +3,12 @@
 Lists the days and their objects and opens an object; knows nothing of what is in one.
 """
 
+import errno
 import functools
 import io
+import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -41,6 +44,18 @@ class Storage(Protocol):
     def name(self) -> str:
         """How people call it: a path, or `s3://bucket`."""
 
+    @property
+    def location(self) -> str:
+        """Where it is, whatever it was called: an absolute path, or `s3://bucket`."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder that it is, absolute; what is written there is there at once."""
+
+    @property
+    def bucket(self) -> str | None:
+        """The bucket that it is; a stream writes there, minutes later."""
+
     def days(self) -> list[date]:
         """Return the days that have a folder, oldest first."""
 
@@ -54,7 +69,7 @@ class Storage(Protocol):
         """Open an object to be read from its beginning.
 
         Raises:
-            OSError: it is not there, or cannot be read.
+            OSError: it is not there, cannot be read, or is not a regular file.
         """
 
 
@@ -71,15 +86,22 @@ def open_storage(archive: str | None, settings: ToolSettings) -> Storage:
         settings: of the tools.
 
     Raises:
-        ToolError: none is named, or it is not there.
+        ToolError: none is named, or two are, or it is not there.
     """
     if archive and archive.startswith("s3://"):
         bucket, _, rest = archive.removeprefix("s3://").partition("/")
         if not bucket or rest.strip("/") not in ("", "webhooks"):
             raise ToolError(f"{archive} is not a bucket", "give s3:// and the bucket's name alone")
         return BucketStorage(bucket, settings.aws_region)
-    if archive:
+    if archive is not None:
+        if not archive:
+            raise ToolError("--archive names nothing", "is the variable set that stands there?")
         return _folder(Path(archive), "name the folder that has `webhooks` in it, or s3://bucket")
+    if settings.archive_dir and settings.archive_bucket:
+        raise ToolError(
+            "Which archive? ARCHIVE_DIR and ARCHIVE_BUCKET are both set",
+            "unset one of them, or give --archive FOLDER or --archive s3://bucket",
+        )
     if settings.archive_dir:
         return _folder(settings.archive_dir, "the service makes it at its first boot: `make run`")
     if settings.archive_bucket:
@@ -96,7 +118,7 @@ def _folder(folder: Path, cure: str) -> "FolderStorage":
     return FolderStorage(folder.absolute(), str(folder))
 
 
-def _day(key: str) -> date | None:
+def day_of(key: str) -> date | None:
     """Return the day in whose folder a key lies, None for one outside of the layout."""
     if not (found := _DAY.match(key)):
         return None
@@ -108,7 +130,8 @@ def _day(key: str) -> date | None:
 
 def folder_of(day: date) -> str:
     """Return the prefix of the keys of a day."""
-    return f"{_ROOT}year={day:%Y}/month={day:%m}/day={day:%d}/"
+    # not %Y, which leaves out the zeros of an early year
+    return f"{_ROOT}year={day.year:04}/month={day.month:02}/day={day.day:02}/"
 
 
 def _hidden(key: str) -> bool:
@@ -122,6 +145,15 @@ class FolderStorage:
 
     folder: Path
     name: str
+
+    @property
+    def location(self) -> str:
+        """The folder's absolute path."""
+        return str(self.folder.absolute())
+
+    @property
+    def bucket(self) -> None:
+        """None: it is no bucket."""
 
     def days(self) -> list[date]:
         """Return the days that have a folder, oldest first.
@@ -140,7 +172,7 @@ class FolderStorage:
                 f"{error.filename} cannot be listed: {error.strerror}",
                 "give this user the right to read the archive",
             ) from error
-        found = (_day(f"{path.relative_to(self.folder).as_posix()}/") for path in folders)
+        found = (day_of(f"{path.relative_to(self.folder).as_posix()}/") for path in folders)
         return sorted(day for day in found if day)
 
     def objects(self, day: date) -> Iterator[StoredObject]:
@@ -149,7 +181,7 @@ class FolderStorage:
 
     def strays(self) -> Iterator[StoredObject]:
         """Yield the files under `webhooks/` that are in no day's folder."""
-        return (s for s in self._below(self.folder / _ROOT, pruned=True) if not _day(s.key))
+        return (s for s in self._below(self.folder / _ROOT, pruned=True) if not day_of(s.key))
 
     def _below(self, folder: Path, pruned: bool = False) -> Iterator[StoredObject]:
         """Yield the files below a folder, and as if they were files what nothing can be read of.
@@ -167,14 +199,20 @@ class FolderStorage:
         for path in paths:
             key = path.relative_to(self.folder).as_posix()
             if _is_folder(path) and not path.is_symlink():
-                if not (pruned and _day(f"{key}/")):
+                if not (pruned and day_of(f"{key}/")):
                     yield from self._below(path, pruned)
             elif not _hidden(key) and not (pruned and _is_folder(path)):
                 yield StoredObject(key, _size(path))
 
     def open(self, key: str) -> BinaryIO:
         """Open a file of the archive."""
-        return (self.folder / key).open("rb")
+        path = self.folder / key
+        # at once: a FIFO would wait for somebody to write, and a device may have no end
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def _is_folder(path: Path) -> bool:
@@ -195,7 +233,7 @@ def _size(path: Path) -> int:
 
 @functools.cache
 def s3_client(region: str | None) -> "S3Client":
-    """Return this process's S3 client, with patience: nobody waits for an answer in time."""
+    """Return this process's S3 client. It has botocore's time-outs: nobody waits for an answer."""
     import boto3
     from botocore.config import Config
 
@@ -243,12 +281,21 @@ class BucketStorage:
         """The bucket's address."""
         return f"s3://{self.bucket}"
 
+    @property
+    def location(self) -> str:
+        """The bucket's address."""
+        return self.name
+
+    @property
+    def folder(self) -> None:
+        """None: it is no folder."""
+
     def days(self) -> list[date]:
         """Return the days that have an object, oldest first. One request a month, and a few."""
         days = []
         for year in self._folders(_ROOT):
             for month in self._folders(year):
-                days += [_day(folder) for folder in self._folders(month)]
+                days += [day_of(folder) for folder in self._folders(month)]
         return sorted(day for day in days if day)
 
     def objects(self, day: date) -> Iterator[StoredObject]:
@@ -263,7 +310,7 @@ class BucketStorage:
         while prefixes:
             prefix = prefixes.pop()
             yield from (s for s in self._listed(prefix, "/") if not _hidden(s.key))
-            prefixes += [folder for folder in self._folders(prefix) if not _day(folder)]
+            prefixes += [folder for folder in self._folders(prefix) if not day_of(folder)]
 
     def open(self, key: str) -> BinaryIO:
         """Open an object; its bytes come as they are read."""
@@ -272,7 +319,7 @@ class BucketStorage:
         try:
             body = s3_client(self.region).get_object(Bucket=self.bucket, Key=key)["Body"]
         except (ClientError, BotoCoreError) as error:
-            raise OSError(said(error)) from error
+            raise OSError(error_code(error)) from error
         return io.BufferedReader(_Download(body))
 
     def _folders(self, prefix: str) -> list[str]:
@@ -300,15 +347,19 @@ class BucketStorage:
             )
         except (ClientError, BotoCoreError) as error:
             raise ToolError(
-                f"{self.name} cannot be listed: {said(error)}",
+                f"{self.name} cannot be listed: {error_code(error)}",
                 "look at the bucket's name, AWS_REGION, and whether these credentials have "
                 "s3:ListBucket on it",
             ) from error
 
 
-def said(error: Exception) -> str:
-    """Return what AWS answered, by its code; the messages quote what was signed."""
+def error_code(error: Exception) -> str:
+    """Return AWS's error code, without the message, which quotes what was signed."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", "an unknown error"))
     return f"{type(error).__name__}: {error}"[:300]
+
+
+#: For those who still call it so.
+said = error_code

@@ -1,6 +1,7 @@
 """`flask archive verify`: is every record of a range of days whole, and did Stripe sign it?"""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import partial
@@ -12,133 +13,88 @@ from .cli import archive_option, json_option
 from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
-from .output import bytes_text, cell, count_text, progress, table
-from .parallel import batches, over_cores
-from .proof import BrokenError, proof
-from .reading import DamageError, Fault, lines
+from .output import bytes_text, count_text, note, printable, table
+from .parallel import scan
+from .proof import Proof, proof
+from .reading import Fault, Faults, records
 from .settings import ToolSettings
 from .storage import Storage, StoredObject
 
-#: An archive that was damaged all over is not listed as a whole; what is more is counted.
-MOST_LISTED = 1000
-
-
-@dataclass(frozen=True)
-class Task:
-    """Some objects of a day."""
-
-    day: date
-    objects: list[StoredObject]
+#: Faults of a kind that are shown without --json.
+_SHOWN = 20
 
 
 @dataclass
-class Tally:
-    """What was found. Tallies add up, and are of bounded size."""
+class Stats:
+    """What was found in objects. Stats add up, and are of bounded size."""
 
     records: int = 0
+    """Lines, broken ones included."""
     objects: int = 0
     stored_bytes: int = 0
-    genuine: dict[int, int] = field(default_factory=dict)
+    genuine: Counter[int] = field(default_factory=Counter)
     """Records by the index of the secret that signed them."""
     from_events_api: int = 0
     not_json: int = 0
     """Genuine, and kept as received, but no JSON."""
-    unproven: int = 0
-    broken: int = 0
-    unproven_at: list[Fault] = field(default_factory=list)
-    broken_at: list[Fault] = field(default_factory=list)
+    unproven: Faults = field(default_factory=Faults)
+    broken: Faults = field(default_factory=Faults)
     genuine_days: set[date] = field(default_factory=set)
     unproven_days: set[date] = field(default_factory=set)
 
-    def add(self, other: "Tally") -> None:
-        """Add what another one has found."""
+    def extend(self, other: "Stats") -> None:
+        """Add what was found in other objects."""
         for name in ("records", "objects", "stored_bytes", "from_events_api", "not_json"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.unproven += other.unproven
-        self.broken += other.broken
-        for secret, count in other.genuine.items():
-            self.genuine[secret] = self.genuine.get(secret, 0) + count
-        self.unproven_at += other.unproven_at[: MOST_LISTED - len(self.unproven_at)]
-        self.broken_at += other.broken_at[: MOST_LISTED - len(self.broken_at)]
+        self.genuine.update(other.genuine)
+        self.unproven.extend(other.unproven)
+        self.broken.extend(other.broken)
         self.genuine_days |= other.genuine_days
         self.unproven_days |= other.unproven_days
 
-    def break_at(self, key: str, line: int | None, what: str) -> None:
-        """Count something broken, and keep where it is."""
-        self.broken += 1
-        if len(self.broken_at) < MOST_LISTED:
-            self.broken_at.append(Fault(key, line, what))
 
-
-def verified(storage: Storage, days: Days, secrets: Sequence[str], tolerance_s: int) -> Tally:
+def verified(storage: Storage, days: Days, secrets: Sequence[str], tolerance_s: int) -> Stats:
     """Return what all records of a range of days prove, read over all cores.
 
     Raises:
-        ToolError: the place cannot be listed.
+        ToolError: the archive cannot be listed.
     """
-    total = Tally()
-    found = [day for day in storage.days() if day in days]
-    work = partial(_verify, storage=storage, secrets=secrets, tolerance_s=tolerance_s)
-    with progress("Verifying, day by day", len(found)) as bar:
-        done = 0
-        for day, tally in over_cores(work, _tasks(storage, found)):
-            total.add(tally)
-            bar.update(found.index(day) - done)
-            done = found.index(day)
+    stats = Stats()
+    work = partial(_verify, storage, secrets, tolerance_s)
+    for found in scan("Verifying, day by day", storage, days, work):
+        stats.extend(found)
     for stray in storage.strays():
-        total.break_at(stray.key, None, "in no day's folder: nothing that this service writes")
-    return total
-
-
-def _tasks(storage: Storage, days: Sequence[date]) -> Iterator[Task]:
-    for day in days:
-        for batch in batches(storage.objects(day)):
-            yield Task(day, batch)
+        what = "in no day's folder: nothing that this service writes"
+        stats.broken.add(Fault(stray.key, None, what))
+    return stats
 
 
 def _verify(
-    task: Task, *, storage: Storage, secrets: Sequence[str], tolerance_s: int
-) -> tuple[date, Tally]:
-    tally = Tally()
-    for stored in task.objects:
-        tally.objects += 1
-        tally.stored_bytes += stored.size
-        number = None
-        try:
-            for number, line in lines(storage, stored.key):
-                _judge(tally, stored.key, number, line, task.day, secrets, tolerance_s)
-        except DamageError as damage:
-            tally.break_at(stored.key, damage.line, damage.what)
-    return task.day, tally
-
-
-def _judge(
-    tally: Tally,
-    key: str,
-    number: int,
-    line: bytes,
-    day: date,
+    storage: Storage,
     secrets: Sequence[str],
     tolerance_s: int,
-) -> None:
-    tally.records += 1
-    try:
-        found = proof(line, day, secrets, tolerance_s)
-    except BrokenError as error:
-        tally.break_at(key, number, str(error))
-        return
-    if found.secret is not None:
-        tally.genuine[found.secret] = tally.genuine.get(found.secret, 0) + 1
-        tally.genuine_days.add(day)
-        tally.not_json += not found.json
-    elif not found.signed:
-        tally.from_events_api += 1
-    else:
-        tally.unproven += 1
-        tally.unproven_days.add(day)
-        if len(tally.unproven_at) < MOST_LISTED:
-            who = found.record.id or "without an event id"
-            tally.unproven_at.append(Fault(key, number, f"no given secret signed it ({who})"))
+    day: date,
+    objects: list[StoredObject],
+) -> Stats:
+    stats = Stats(objects=len(objects), stored_bytes=sum(stored.size for stored in objects))
+
+    def judge(line: bytes) -> Proof:
+        stats.records += 1
+        return proof(line, day, secrets, tolerance_s)
+
+    for stored in objects:
+        for number, found in records(storage, stored.key, judge, stats.broken):
+            if found.secret is not None:
+                stats.genuine[found.secret] += 1
+                stats.genuine_days.add(day)
+                stats.not_json += not found.json
+            elif not found.signed:
+                stats.from_events_api += 1
+            else:
+                who = found.record.id or "without an event id"
+                stats.unproven.add(Fault(stored.key, number, f"no given secret signed it ({who})"))
+                stats.unproven_days.add(day)
+    return stats
 
 
 @click.command("verify")
@@ -170,10 +126,13 @@ def command(
         flask archive verify --from 2026-01-01 --to 2026-12-31 --secrets retired.txt
     """  # noqa: D301 - click wants the character itself
     secrets = _secrets(settings, file)
-    tally = verified(storage, days, list(secrets), settings.signature_tolerance_s)
+    stats = verified(storage, days, list(secrets), settings.signature_tolerance_s)
+    if not stats.objects:
+        note(f"Nothing is proved: the archive has no object ({days})")
     names = list(secrets.values())
-    click.echo(_json(tally, names) if as_json else _text(tally, names, f"{storage.name}, {days}"))
-    raise click.exceptions.Exit(1 if tally.broken or tally.unproven else 0)
+    where = printable(f"{storage.name}, {days}")
+    click.echo(_json(stats, names) if as_json else _text(stats, names, where))
+    raise click.exceptions.Exit(1 if stats.broken.count or stats.unproven.count else 0)
 
 
 def _secrets(settings: ToolSettings, file: Path | None) -> dict[str, str]:
@@ -184,7 +143,8 @@ def _secrets(settings: ToolSettings, file: Path | None) -> dict[str, str]:
     }
     if file:
         try:
-            given = file.read_text().splitlines()
+            # some editors put a mark at the beginning of a file, which is no part of a secret
+            given = file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ToolError(
                 f"{file} cannot be read as text", "give a file with a secret on each line"
@@ -206,37 +166,45 @@ def _secrets(settings: ToolSettings, file: Path | None) -> dict[str, str]:
     return named
 
 
-def _json(tally: Tally, names: Sequence[str]) -> str:
-    found = {name: value for name, value in asdict(tally).items() if not name.endswith("_days")}
-    found["genuine"] = {name: tally.genuine.get(n, 0) for n, name in enumerate(names)}
-    return json_text(found)
+def _json(stats: Stats, names: Sequence[str]) -> str:
+    return json_text(
+        {
+            "records": stats.records,
+            "objects": stats.objects,
+            "stored_bytes": stats.stored_bytes,
+            "genuine": {name: stats.genuine[n] for n, name in enumerate(names)},
+            "from_events_api": stats.from_events_api,
+            "not_json": stats.not_json,
+            "unproven": stats.unproven.count,
+            "broken": stats.broken.count,
+            "unproven_at": [asdict(fault) for fault in stats.unproven.first],
+            "broken_at": [asdict(fault) for fault in stats.broken.first],
+        }
+    )
 
 
-def _text(tally: Tally, names: Sequence[str], where: str) -> str:
-    read = f"{count_text(tally.objects, 'object')}, {bytes_text(tally.stored_bytes)} as stored"
-    rows: list[tuple[str, object]] = [("records", tally.records)]
-    rows += [(f"genuine, by {name}", tally.genuine.get(n, 0)) for n, name in enumerate(names)]
-    if tally.not_json:
-        rows.append(("  of these no JSON, kept as received", tally.not_json))
-    rows.append(("from the Events API, which signs nothing", tally.from_events_api))
-    rows.append(("unproven: no given secret signed it", tally.unproven))
-    rows.append(("broken", tally.broken))
+def _text(stats: Stats, names: Sequence[str], where: str) -> str:
+    read = f"{count_text(stats.objects, 'object')}, {bytes_text(stats.stored_bytes)} as stored"
+    rows: list[tuple[str, object]] = [("records", stats.records)]
+    rows += [(f"genuine, by {name}", stats.genuine[n]) for n, name in enumerate(names)]
+    if stats.not_json:
+        rows.append(("  of these no JSON, kept as received", stats.not_json))
+    rows.append(("from the Events API, which signs nothing", stats.from_events_api))
+    rows.append(("unproven: no given secret signed it", stats.unproven.count))
+    rows.append(("broken", stats.broken.count))
     parts = [f"{where}: {read}\n", table(["", "found"], rows)]
-    for title, faults, count in (
-        ("Broken", tally.broken_at, tally.broken),
-        ("Unproven", tally.unproven_at, tally.unproven),
-    ):
-        if faults:
-            more = [f"  … and {count - 20:,} more; --json lists more"] if count > 20 else []
-            listed = [f"  {cell(fault)}" for fault in faults[:20]]
-            parts += [f"\n{title}:", *listed, *more]
-    if tally.unproven:
-        parts.append(f"\n{_hint(tally)}")
+    for title, faults in (("Broken", stats.broken), ("Unproven", stats.unproven)):
+        if faults.count:
+            parts += [f"\n{title}:", *(f"  {fault}" for fault in faults.first[:_SHOWN])]
+        if faults.count > _SHOWN:
+            parts.append(f"  … and {faults.count - _SHOWN:,} more; --json lists more")
+    if stats.unproven.count:
+        parts.append(f"\n{_hint(stats)}")
     return "\n".join(parts)
 
 
-def _hint(tally: Tally) -> str:
-    if tally.unproven_days & tally.genuine_days:
+def _hint(stats: Stats) -> str:
+    if stats.unproven_days & stats.genuine_days:
         return (
             "On the same days other records are genuine: so these belong to another endpoint's "
             "secret, or they were changed after they had arrived."

@@ -259,6 +259,10 @@ def main(folder: Path) -> None:
     label = f"Delivering {len(planned)} events"
     with click.progressbar(planned, label=label, show_eta=False) as progress:
         archive(folder, progress)
+    click.echo(
+        f"The archive is in {folder}. Its events are signed with {_SECRET}:\n\n"
+        f"    STRIPE_WEBHOOK_SECRET={_SECRET} .venv/bin/flask archive verify --archive {folder}"
+    )
 
 
 if __name__ == "__main__":

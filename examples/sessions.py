@@ -88,6 +88,8 @@ def _commands(block: str) -> Iterator[str]:
 
 def _steady(output: str, receiver: str) -> str:
     """Return an output without what differs from run to run."""
+    # a temporary folder
+    output = re.sub(r"^Archive: .*\n", "", output, flags=re.MULTILINE)
     output = output.replace(receiver, _RECEIVER)
     output = re.sub(r"-[0-9a-f]{16}\.json\.gz", "-….json.gz", output)
     for pattern, replacement in _DURATIONS:

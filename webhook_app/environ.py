@@ -5,7 +5,7 @@ It knows kinds of values, and where a value came from. What the variables mean i
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,9 +52,10 @@ class EnvironReader:
         """
         dotenv = _dotenv() if environ is None else {}
         self._has_dotenv = bool(dotenv)
-        self._from_dotenv = _complete_environ(dotenv) if dotenv else frozenset[str]()
+        self._from_dotenv = _complete_environ(dotenv)
         self._environ = os.environ if environ is None else environ
         self._problems: list[Problem] = []
+        self.outrank(ARCHIVES)
         if environ is None:
             # boto3 reads these by itself, and a key with a newline behind it signs nothing
             for name, value in os.environ.items():
@@ -68,6 +69,22 @@ class EnvironReader:
     def origin(self, name: str) -> str:
         """Return where the value of a variable came from."""
         return ".env" if name in self._from_dotenv else "the environment"
+
+    def outrank(self, names: Collection[str]) -> None:
+        """Leave out what `.env` sets of some variables, if the environment sets one of them.
+
+        They count as one setting.
+        """
+        if any(self.text(name) for name in names if name not in self._from_dotenv):
+            for name in self._from_dotenv & {*names}:
+                os.environ.pop(name, None)
+
+    def path(self, name: str) -> Path | None:
+        """Return a path. A relative one is relative to the folder of the `.env` that sets it."""
+        text = self.text(name)
+        if text and self.origin(name) == ".env" and Path.cwd() != PROJECT:
+            return PROJECT / text
+        return Path(text) if text else None
 
     def problem(self, names: str, wrong: str, fix: str) -> None:
         """Add a problem of the variables in `names`; beside a `.env`, say where each came from."""
@@ -117,18 +134,17 @@ class EnvironReader:
 
     def folder(self, name: str) -> Path | None:
         """Return a folder in which files can be made, or which can be made."""
-        text = self.text(name)
-        if text and not _can_write_in(Path(text)):
+        path = self.path(name)
+        if path and not _can_write_in(path):
             wrong = "names a folder that cannot be written to, or made"
             self.problem(name, wrong, "name one that this user may write to")
-        return Path(text) if text else None
+        return path
 
     def file(self, name: str) -> Path | None:
         """Return a file that can be written to, or made."""
-        text = self.text(name)
-        if not text:
+        path = self.path(name)
+        if not path:
             return None
-        path = Path(text)
         if _exists(path):
             usable = os.access(path, os.W_OK) and not path.is_dir()
         else:
@@ -181,13 +197,14 @@ def _complete_environ(dotenv: dict[str, str]) -> frozenset[str]:
     """Set what only `.env` sets, and return the names of the variables that came from there.
 
     A variable with just the value that the file gives it counts as the file's: the `flask` command
-    has copied the file into the environment before any of our code runs. An archive that the
-    environment names wins over one that the file names.
+    has copied the file into the environment before any of our code runs. It does so in this folder
+    alone; elsewhere `stripe-archive` is called, and what is set there is the environment's.
     """
-    ours = {name for name, value in dotenv.items() if os.environ.get(name, value) == value}
-    if any(os.environ.get(name) for name in ARCHIVES if name not in ours):
-        for name in ours & {*ARCHIVES}:
-            os.environ.pop(name, None)
-        ours -= {*ARCHIVES}
-    os.environ.update((name, dotenv[name]) for name in ours)
+    copied = bool(dotenv) and Path.cwd().is_relative_to(PROJECT)
+    ours = {
+        name: value
+        for name, value in dotenv.items()
+        if name not in os.environ or (copied and os.environ[name] == value)
+    }
+    os.environ.update(ours)
     return frozenset(ours)

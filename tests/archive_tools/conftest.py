@@ -75,13 +75,20 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(folder: Path) -> Run:
-    """Call `stripe-archive` on the test's archive, with variables and arguments."""
+    """Call `stripe-archive` on the test's archive, with variables and arguments.
+
+    The line that says which archive it is, a test's own, is taken out of the result.
+    """
 
     def call(*arguments: str, **variables: str) -> Result:
         environment = {"ARCHIVE_DIR": str(folder), "STRIPE_WEBHOOK_SECRET": SECRET, **variables}
         result = CliRunner().invoke(archive, arguments, env=environment)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
+        first, end, rest = result.stderr_bytes.partition(b"\n")
+        if first.startswith(b"Archive: "):
+            result.stderr_bytes = rest
+            result.output_bytes = result.output_bytes.replace(first + end, b"", 1)
         return result
 
     return call

@@ -41,7 +41,7 @@ def test_the_tools_need_no_configuration_of_a_service(words: tuple[str, ...], fo
     assert helped.returncode == 0
     assert [name for name in COMMANDS if f"\n  {name} " in helped.stdout] == list(COMMANDS)
     done = called(*words, "verify", "--archive", str(folder), STRIPE_WEBHOOK_SECRET="whsec_first")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"Archive: {folder} (--archive)\n")
     assert "records" in done.stdout
 
 
@@ -120,15 +120,32 @@ def test_an_interruption_ends_in_order(
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_an_interrupted_command_leaves_no_process_behind(folder: Path) -> None:
+#: Sends the signal as soon as the second process of the pool is there, and has not read its task.
+WHILE_STARTING = """
+    from multiprocessing import util
+    spawn, started = util.spawnv_passfds, []
+    def spawn_and_interrupt(path, arguments, descriptors):
+        number = spawn(path, arguments, descriptors)
+        if "--multiprocessing-fork" in map(os.fsdecode, arguments):
+            started.append(number)
+            if len(started) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return number
+    util.spawnv_passfds = spawn_and_interrupt
+"""
+
+
+@pytest.mark.parametrize("at_start", ["", WHILE_STARTING], ids=["at work", "while starting"])
+def test_an_interrupted_command_leaves_no_process_behind(folder: Path, at_start: str) -> None:
     for n in range(40):
         record = signed_record(b'{"id": "evt_1", "n": "%s"}' % (b"x" * 200_000)).line()
         store(folder, *[record] * 20, name=f"{n}.json.gz")
     code = (
+        "import os, signal\n"
         "from archive_tools import parallel\n"
         "parallel._BATCH_OBJECTS = 1; parallel.ALONE_S = 0; parallel.cores = lambda: 2\n"
         "from archive_tools.cli import archive\n"
-        "if __name__ == '__main__': archive()"
+        f"if __name__ == '__main__':\n    pass{at_start}\n    archive()"
     )
     script = folder.parent / "run.py"
     script.write_text(code)
@@ -141,13 +158,16 @@ def test_an_interrupted_command_leaves_no_process_behind(folder: Path) -> None:
         start_new_session=True,
     )
     deadline = time.monotonic() + 30
-    while len(members(process.pid)) < 3 and time.monotonic() < deadline:
+    # with the tracker of multiprocessing
+    while len(members(process.pid)) < 4 and not at_start and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
+    if not at_start:
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (2, "")
-    assert errors == "Error: Interrupted. Nothing is left half-done.\n"
+    _, _, told = errors.partition("\n")
+    assert told == "Error: Interrupted. Nothing is left half-done.\n"
     # multiprocessing's own helper ends when it notices that nobody is left
     while members(process.pid) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -173,6 +193,39 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     command = f"{sys.executable} -m flask --app wsgi archive verify --archive {folder} | true"
     done = called("bash", "-c", command, STRIPE_WEBHOOK_SECRET="whsec_first")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_first_which_archive_it_is(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {
+        "query": ["arrivals"],
+        "replay": ["http://localhost:9/", "--dry-run"],
+        "export": ["--output", "export"],
+    }
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("ARCHIVE_DIR", folder.name)
+    for words, named in (
+        ([], "ARCHIVE_DIR from the environment"),
+        (["--archive", str(folder)], "--archive"),
+    ):
+        result = CliRunner().invoke(archive, [name, *needed.get(name, []), *words])
+        assert result.stderr.startswith(f"Archive: {folder} ({named})\n"), result.output
+        assert "Archive:" not in result.stdout
+
+
+def test_a_command_that_lacks_a_package_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object) -> None:
+        raise ModuleNotFoundError(name="duckdb")
+
+    monkeypatch.setattr(verify, "verified", lacking)
+    result = run("verify")
+    assert result.exit_code == 2
+    assert "duckdb is not installed, and this command needs it" in result.output
+    assert "Cure: install requirements/tools.txt" in result.output
 
 
 def test_results_go_to_standard_output_and_nothing_else_does(folder: Path, run: Run) -> None:

@@ -46,6 +46,8 @@ def test_an_open_end_has_no_limit() -> None:
 def test_a_range_is_widened_where_it_has_an_end() -> None:
     assert Days(D, D).widened() == Days(D - timedelta(days=1), D + timedelta(days=1))
     assert Days().widened() == Days()
+    assert Days(date.min, date.max).widened() == Days(date.min, date.max)
+    assert Days(date.min, D).widened(3) == Days(date.min, D + timedelta(days=3))
 
 
 @pytest.mark.parametrize(

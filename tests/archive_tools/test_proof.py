@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive_tools.proof import BrokenError, Proof, proof
+from archive_tools.proof import Proof, proof
+from archive_tools.reading import BrokenError
 from tests.archive_tools.conftest import ARRIVED, OTHER_SECRET, SECRET, signed_record
 from webhook_app.events.record import Record, events_api_record, webhook_record
 
@@ -92,7 +93,6 @@ def test_a_column_that_is_not_the_payloads_is_found(column: str) -> None:
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        (b"", "empty line"),
         (b"hello", "not JSON"),
         (b"\xff", "not JSON"),
         (b'{"id": "\xff"}', "not UTF-8|not JSON"),
@@ -111,6 +111,37 @@ def test_two_records_on_a_line_are_told() -> None:
         proof(line + line, DAY, (SECRET,), 300)
     with pytest.raises(BrokenError, match="more than a record"):
         proof(line + b" 2", DAY, (SECRET,), 300)
+
+
+def test_a_record_has_one_line_that_is_sound() -> None:
+    """A reader takes the first of two keys, or the last; the forged payload could be either."""
+    line = signed_record(BODY).line()[:-1]
+    fields = json.loads(line)
+    other = json.dumps(BODY.decode().replace("100", "900"), ensure_ascii=False).encode()
+    reordered = {"payload": fields.pop("payload"), **fields}
+    for forged, what in (
+        (line.replace(b'"payload":', b'"payload":' + other + b',"payload":'), "field payload is"),
+        (line[:-1] + b"," + line[1:], "field received_at is there more than once"),
+        (line.replace(b'"id":', b'"id": '), "the order, spaces or escapes are others"),
+        (line + b" ", "the order, spaces or escapes are others"),
+        (line.replace(b"evt_1", b"\\u0065vt_1"), "the order, spaces or escapes are others"),
+        (line.replace(b'"source"', b'"sourc\\u0065"'), "the order, spaces or escapes are others"),
+        (msgspec.json.encode(reordered), "the order, spaces or escapes are others"),
+    ):
+        assert forged != line
+        assert json.loads(forged) == json.loads(line)
+        with pytest.raises(BrokenError, match=what):
+            proof(forged, DAY, (SECRET,), 300)
+
+
+@pytest.mark.parametrize("day", [date.min, date.max])
+def test_the_ends_of_the_calendar_are_days_like_others(day: date) -> None:
+    arrived = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    created = f"{day.isoformat()}T00:00:00+23:59".encode()
+    record = webhook_record(b'{"id": "evt_1", "created": "%s"}' % created, "t=1,v1=0", arrived)
+    with pytest.raises(BrokenError, match=r"received_at is .* s (before|after) the signature"):
+        judged(record, day)
+    assert not judged(events_api_record(record.payload.encode(), arrived), day).signed
 
 
 @pytest.mark.parametrize("change", [{"id": 5}, {"extra": 1}, {"livemode": "yes"}])

@@ -235,7 +235,9 @@ def test_an_interrupted_query_leaves_nothing_behind(
     running.send_signal(sent)
     _, told = running.communicate(timeout=20)
     assert running.returncode == 2
-    assert told == "Error: Interrupted. Nothing is left half-done.\n"
+    assert (
+        told == f"Archive: {folder} (--archive)\nError: Interrupted. Nothing is left half-done.\n"
+    )
     assert not output.exists()
     assert list(temporary.iterdir()) == []
 
@@ -285,4 +287,5 @@ def test_of_a_statement_that_is_no_query_there_is_one_word(folder: Path) -> None
     call = [sys.executable, "-c", "from archive_tools.cli import archive; archive()"]
     words = ["query", "SHOW TABLES", "--archive", str(folder)]
     done = subprocess.run([*call, *words], capture_output=True, cwd=PROJECT, check=False)
-    assert done.stderr.startswith(b"Error: The query cannot be translated")
+    _, _, told = done.stderr.partition(b"\n")
+    assert told.startswith(b"Error: The query cannot be translated")

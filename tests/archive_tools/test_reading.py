@@ -2,12 +2,13 @@ import gzip
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archive_tools import reading
-from archive_tools.reading import DamageError, Fault, lines
+from archive_tools.reading import DamageError, Fault, Faults, lines, records
 from archive_tools.storage import FolderStorage
 
 TEXT = b"".join(b'{"received_at": "x", "n": %d}\n' % n for n in range(50_000))
@@ -19,7 +20,8 @@ def read(folder: Path, data: bytes) -> tuple[list[bytes], DamageError | None]:
     try:
         for number, line in lines(FolderStorage(folder, "a"), "a.json.gz"):
             found.append(line)
-            assert number == len(found)
+            # what is damaged can have an empty line
+            assert number >= len(found)
     except DamageError as damage:
         return found, damage
     return found, None
@@ -29,6 +31,8 @@ def test_lines_come_whole_and_counted_from_one(tmp_path: Path) -> None:
     found, damage = read(tmp_path, gzip.compress(TEXT))
     assert damage is None
     assert b"\n".join(found) + b"\n" == TEXT
+    (*_, (last, _)) = lines(FolderStorage(tmp_path, "a"), "a.json.gz")
+    assert last == 50_000
 
 
 def test_gzip_members_after_each_other_are_one_text(tmp_path: Path) -> None:
@@ -118,7 +122,54 @@ def test_any_lines_are_read_as_they_were_written(
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
     found, damage = read(folder, gzip.compress(b"".join(line + b"\n" for line in written)))
-    assert (found, damage) == (written, None)
+    assert found == [line for line in written if line]
+    assert (damage is None) == (found == written)
+
+
+def test_empty_lines_are_one_damage_that_hides_nothing(tmp_path: Path) -> None:
+    found, damage = read(tmp_path, gzip.compress(b"1\n\n\n2\n\n"))
+    assert found == [b"1", b"2"]
+    assert damage
+    assert (damage.line, damage.what) == (2, "3 empty lines from here on")
+    _, damage = read(tmp_path, gzip.compress(b"1\n\n"))
+    assert damage
+    assert (damage.line, damage.what) == (2, "an empty line")
+
+
+def test_an_object_of_empty_lines_is_not_read_to_its_end(tmp_path: Path) -> None:
+    found, damage = read(tmp_path, gzip.compress(b"1\n" + b"\n" * 10_000_000))
+    assert found == [b"1"]
+    assert damage
+    assert (damage.line, damage.what) == (2, "1,000 empty lines from here on; it is not read on")
+
+
+def test_records_come_with_their_numbers_and_the_rest_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(gzip.compress(b'"a"\nno\n[' + b"[" * 5000 + b'\n"b"\n2\n"c"'))
+    faults = Faults()
+    decode = msgspec.json.Decoder(str).decode
+    found = list(records(FolderStorage(tmp_path, "a"), "a", decode, faults))
+    assert found == [(1, "a"), (4, "b"), (6, "c")]
+    assert [(fault.line, fault.what) for fault in faults.first] == [
+        (2, "not a record"),
+        (3, "not a record"),
+        (5, "not a record"),
+        (6, "no newline at its end"),
+    ]
+    assert (faults.count, faults.unreachable) == (4, 0)
+    assert list(records(FolderStorage(tmp_path, "a"), "gone", decode, faults)) == []
+    assert (faults.count, faults.unreachable) == (5, 1)
+
+
+def test_of_many_faults_the_first_are_kept_and_an_object_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(gzip.compress(b"x\n" * 5_000_000))
+    faults, all_faults = Faults(), Faults()
+    assert list(records(FolderStorage(tmp_path, "a"), "a", msgspec.json.decode, faults)) == []
+    assert faults.count == 1001
+    assert len(faults.first) == 1000
+    for _ in range(3):
+        all_faults.extend(faults)
+    assert all_faults.count == 3003
+    assert all_faults.first == faults.first
 
 
 def test_a_fault_says_where_and_what() -> None:

@@ -31,6 +31,7 @@ def test_the_tools_read_the_services_variables_and_stripes_key() -> None:
         stream_name="events",
         aws_region="eu-west-1",
         archive_bucket="my-bucket",
+        archive_origin="ARCHIVE_BUCKET from the environment",
         stripe_api_key="rk_live_hidden",
         stripe_api_base="http://127.0.0.1:8420",
         signature_tolerance_s=60,

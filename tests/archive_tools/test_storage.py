@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -16,7 +17,14 @@ from archive_tools import storage as storages
 from archive_tools.days import Days
 from archive_tools.errors import ToolError
 from archive_tools.settings import ToolSettings
-from archive_tools.storage import BucketStorage, FolderStorage, Storage, objects_of, open_storage
+from archive_tools.storage import (
+    BucketStorage,
+    FolderStorage,
+    Storage,
+    folder_of,
+    objects_of,
+    open_storage,
+)
 
 BUCKET = "my-webhooks"
 OBJECTS = {
@@ -131,9 +139,45 @@ def test_what_nothing_can_be_read_of_is_there_and_leads_nowhere(folder: Path) ->
     found = [stored.key.rpartition("/")[2] for stored in storage.objects(day)]
     assert found == ["gone.json.gz", "round.json.gz", "self.json.gz"]
     for stored in storage.objects(day):
-        with pytest.raises(OSError, match=r"No such file|Is a directory|Too many levels"):
+        with pytest.raises(OSError, match=r"No such file|not a regular file|Too many levels"):
             storage.open(stored.key)
     assert list(storage.strays()) == []
+
+
+def test_nothing_but_a_regular_file_is_read(folder: Path) -> None:
+    storage = FolderStorage(folder, "archive")
+    inside = folder / folder_of(date(2026, 1, 1))
+    inside.mkdir(parents=True)
+    os.mkfifo(inside / "fifo.json.gz")
+    (inside / "zero.json.gz").symlink_to("/dev/zero")
+    assert [stored.size for stored in storage.objects(date(2026, 1, 1))] == [0, 0]
+    for stored in storage.objects(date(2026, 1, 1)):
+        with pytest.raises(OSError, match="not a regular file"):
+            storage.open(stored.key)
+
+
+@pytest.mark.parametrize("day", [date.min, date(999, 12, 31), date.max])
+def test_the_ends_of_the_calendar_have_their_folders(folder: Path, day: date) -> None:
+    inside = folder / f"webhooks/year={day.isoformat()[:4]}/month={day:%m}/day={day:%d}"
+    inside.mkdir(parents=True)
+    (inside / "a.json.gz").touch()
+    (folder / "webhooks/year=0000/month=01/day=01").mkdir(parents=True)
+    storage = FolderStorage(folder, "archive")
+    assert storage.days() == [day]
+    assert [stored.key.rpartition("/")[2] for stored in storage.objects(day)] == ["a.json.gz"]
+    assert len(objects_of(storage, Days(day, day).widened())) == 1
+
+
+def test_a_folder_and_a_bucket_say_what_they_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    local: Storage = open_storage(folder.name, ToolSettings())
+    assert (local.name, local.location) == (folder.name, str(folder))
+    assert (local.folder, local.bucket) == (folder, None)
+    bucket: Storage = BucketStorage("mine")
+    assert (bucket.name, bucket.location) == ("s3://mine", "s3://mine")
+    assert (bucket.folder, bucket.bucket) == (None, "mine")
 
 
 @pytest.fixture
@@ -177,15 +221,19 @@ def test_a_month_that_cannot_be_listed_is_not_taken_for_empty(
 
 
 def test_the_named_archive_wins_over_the_environment(folder: Path, tmp_path: Path) -> None:
-    settings = ToolSettings(archive_dir=tmp_path, archive_bucket="other", aws_region="eu-west-1")
+    settings = ToolSettings(archive_dir=tmp_path, aws_region="eu-west-1")
     assert open_storage(str(folder), settings).name == str(folder)
     assert open_storage("s3://mine", settings) == BucketStorage("mine", "eu-west-1")
     assert open_storage("s3://mine/webhooks/", settings) == BucketStorage("mine", "eu-west-1")
     assert open_storage(None, settings).name == str(tmp_path)
     assert open_storage(None, ToolSettings(archive_bucket="other")).name == "s3://other"
+    both = ToolSettings(archive_dir=tmp_path, archive_bucket="other")
+    assert open_storage(str(folder), both).name == str(folder)
+    with pytest.raises(ToolError, match="ARCHIVE_DIR and ARCHIVE_BUCKET are both set"):
+        open_storage(None, both)
 
 
-@pytest.mark.parametrize("archive", ["s3://", "s3://mine/elsewhere", "/no/such/folder"])
+@pytest.mark.parametrize("archive", ["", "s3://", "s3://mine/elsewhere", "/no/such/folder"])
 def test_an_archive_that_cannot_be_is_refused(archive: str) -> None:
     with pytest.raises(ToolError, match="Cure: "):
         open_storage(archive, ToolSettings())

@@ -2,15 +2,20 @@
 
 import gzip
 import json
+import os
+import shlex
+import time
 from datetime import date, timedelta
 from pathlib import Path
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from moto import mock_aws
 
-from archive_tools import parallel, verify
+from archive_tools import parallel, reading, verify
 from archive_tools import storage as storages
+from archive_tools.cli import archive
 from archive_tools.days import Days
 from examples import month
 from tests.archive_tools.conftest import (
@@ -47,6 +52,17 @@ def test_a_month_that_the_service_archived_is_genuine(folder: Path, run: Run) ->
     assert found["genuine, by STRIPE_WEBHOOK_SECRET, no. 1"] == 0
     # the one that is ["not", "an", "event"] is JSON all the same
     assert "no JSON" not in result.output
+
+
+def test_who_makes_the_sample_month_is_told_how_to_verify_it(tmp_path: Path) -> None:
+    made = CliRunner().invoke(month.main, [str(tmp_path / "month")])
+    assert made.exit_code == 0, made.output
+    secret, command, *words = shlex.split(made.output.splitlines()[-1])
+    assert command == ".venv/bin/flask"
+    name, _, value = secret.partition("=")
+    result = CliRunner().invoke(archive, words[1:], env={name: value})
+    assert result.exit_code == 0, result.output
+    assert counts(result.stdout)["genuine, by STRIPE_WEBHOOK_SECRET, no. 1"] == 283
 
 
 def test_one_changed_byte_among_a_hundred_thousand_events_is_found(
@@ -169,13 +185,14 @@ def test_only_the_days_that_were_asked_for_are_read(folder: Path, run: Run) -> N
 def test_an_archive_without_a_record_is_fine(run: Run) -> None:
     result = run("verify")
     assert result.exit_code == 0
-    assert counts(result.output)["records"] == 0
+    assert counts(result.stdout)["records"] == 0
+    assert result.stderr == "Nothing is proved: the archive has no object (all days)\n"
 
 
 def test_a_damaged_archive_is_listed_up_to_a_bound(
     folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "MOST_LISTED", 30)
+    monkeypatch.setattr(reading, "MAX_FAULTS", 30)
     for name in "ab":
         store(folder, *[b"hello\n"] * 25, name=f"{name}.json.gz")
     found = json.loads(run("verify", "--json").output)
@@ -265,6 +282,82 @@ def test_each_day_is_judged_by_its_own_folder(folder: Path) -> None:
     for n in range(4):
         store(folder, *lines(1), day=f"webhooks/year=2026/month=11/day={20 + n}")
     storage = storages.FolderStorage(folder, "a")
-    tally = verify.verified(storage, Days(), [SECRET], 300)
-    assert (tally.objects, tally.broken) == (4, 2)
-    assert tally.genuine_days == {date(2026, 11, 22), date(2026, 11, 23)}
+    stats = verify.verified(storage, Days(), [SECRET], 300)
+    assert (stats.objects, stats.broken.count) == (4, 2)
+    assert stats.genuine_days == {date(2026, 11, 22), date(2026, 11, 23)}
+
+
+def test_a_mark_at_the_beginning_of_the_secrets_is_no_part_of_them(
+    folder: Path, run: Run, tmp_path: Path
+) -> None:
+    store(folder, *lines(3))
+    secrets = tmp_path / "secrets.txt"
+    secrets.write_text(f"{SECRET}\n", encoding="utf-8-sig")
+    result = run("verify", "--secrets", str(secrets), STRIPE_WEBHOOK_SECRET="")
+    assert result.exit_code == 0, result.output
+    assert counts(result.output)["genuine, by secrets.txt, line 1"] == 3
+
+
+def test_what_is_no_regular_file_is_named_and_holds_nothing_up(folder: Path, run: Run) -> None:
+    store(folder, *lines(2))
+    os.mkfifo(folder / DAY_KEY / "fifo.json.gz")
+    (folder / DAY_KEY / "zero.json.gz").symlink_to("/dev/zero")
+    result = run("verify")
+    assert result.exit_code == 1
+    for name in ("fifo", "zero"):
+        assert f"{DAY_KEY}/{name}.json.gz: cannot be read: not a regular file\n" in result.output
+    assert counts(result.output)["genuine, by STRIPE_WEBHOOK_SECRET, no. 1"] == 2
+
+
+def test_any_name_of_a_file_is_printed_and_moves_no_cursor(folder: Path, run: Run) -> None:
+    store(folder, b"hello\n")
+    name = b"\xff\x1b[2J\x9b.json.gz"
+    (folder / DAY_KEY / "a.json.gz").rename(folder / DAY_KEY / os.fsdecode(name))
+    result = run("verify")
+    assert result.exit_code == 1
+    assert f"{DAY_KEY}/\ufffd\ufffd[2J\ufffd.json.gz line 1: not JSON\n" in result.output
+    told = run("verify", "--json").stdout
+    assert told.isascii()
+    (fault,) = json.loads(told)["broken_at"]
+    assert os.fsencode(fault["key"]) == os.fsencode(DAY_KEY) + b"/" + name
+
+
+@pytest.mark.parametrize("text", [b"\n", b"x\n", b"x"], ids=["empty", "short", "endless"])
+def test_a_small_object_that_unpacks_to_much_is_given_up(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 5_000_000)
+    store(folder, text * (10_000_000 // len(text)))
+    store(folder, *lines(2), name="b.json.gz")
+    began = time.process_time()
+    result = run("verify")
+    assert time.process_time() - began < 3
+    assert result.exit_code == 1
+    assert counts(result.output)["broken"] in (1, 1001)
+    assert counts(result.output)["genuine, by STRIPE_WEBHOOK_SECRET, no. 1"] == 2
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_the_ends_of_the_calendar_can_be_asked_for(folder: Path, run: Run, day: str) -> None:
+    year, month, number = day.split("-")
+    store(folder, *lines(1), day=f"webhooks/year={year}/month={month}/day={number}")
+    result = run("verify", "--from", day, "--to", day)
+    assert result.exit_code == 1
+    assert f"it arrived on 2026-11-23 and lies in the folder of {day}" in result.output
+
+
+@mock_aws
+def test_keys_that_no_file_can_have_are_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    storages.s3_client.cache_clear()
+    s3 = boto3.client("s3", "us-east-1")
+    s3.create_bucket(Bucket="mine")
+    keys = ("a.json.gz", "a.json.gz/b", f"{'x' * 300}.json.gz", "../up", "a//b", "\x1b[2J.json.gz")
+    for key in keys:
+        data = gzip.compress(b"".join(lines(1)))
+        s3.put_object(Bucket="mine", Key=f"{DAY_KEY}/{key}", Body=data)
+    result = run("verify", "--archive", "s3://mine", AWS_REGION="us-east-1")
+    storages.s3_client.cache_clear()
+    assert counts(result.output)["genuine, by STRIPE_WEBHOOK_SECRET, no. 1"] == len(keys)
+    assert result.exit_code == 0

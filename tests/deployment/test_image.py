@@ -15,20 +15,25 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from archive_tools.cli import COMMANDS
+from examples import stripe
 from tests.deployment import targets
 from tests.deployment.targets import ROOT
+from tests.fakes.receiver import SECRET as REPLAY_SECRET
+from tests.fakes.receiver import Receiver
 from tests.support.needs import needed
 from tests.support.service import free_port, wait_for_port
 from tests.support.stripe_client import SECRET, deliver, get
 from tests.system.conftest import payloads
 
-IMAGE_FILES = {"wsgi.py", "gunicorn.conf.py"}
+IMAGE_FILES = {"wsgi.py", "gunicorn.conf.py", "deploy/costs.py"}
 
 #: What the base image sets. The last one is not among it: there a cache of the linker knows where
 #: Python's library is.
@@ -308,15 +313,70 @@ def test_the_image_serves_without_rights_on_a_read_only_root(image: Stage, tmp_p
         release = container.run(shlex.split(targets.fly()["deploy"]["release_command"]))
         assert (release.returncode, release.stderr) == (0, "")
         assert "configuration" in release.stdout
-        # what a scheduler runs beside the service
-        verified = container.run(["flask", "archive", "verify", "--json"])
-        assert (verified.returncode, verified.stderr) == (0, "")
-        assert sum(json.loads(verified.stdout)["genuine"].values()) == 1
         stop = getattr(signal, targets.instruction("STOPSIGNAL"))
         container.process.send_signal(stop)
         assert container.process.wait(timeout=targets.gunicorn_constant("graceful_timeout")) == 0
         assert container.run(healthcheck).returncode != 0
     assert checksums(image.root / "app") == before
+
+
+def test_every_command_of_the_archive_has_its_help_in_the_image(image: Stage) -> None:
+    for name in ("", *COMMANDS):
+        helped = image.run(["flask", "archive", *name.split(), "--help"], volumes={})
+        assert (helped.returncode, helped.stderr) == (0, ""), name
+        assert f"flask archive {name}".strip() in helped.stdout
+
+
+def test_the_commands_that_need_no_duckdb_run_in_the_image(image: Stage, tmp_path: Path) -> None:
+    now = int(time.time())
+    events = [
+        stripe.Event(f"evt_{n}", "invoice.paid", now - 3600 - n, _body(n, now - 3600 - n))
+        for n in range(3)
+    ]
+    played = stripe.Stripe(events)
+    with (
+        contained(image, tmp_path) as container,
+        stripe.serving(played) as address,
+        Receiver().serving() as receiver,
+    ):
+        assert deliver(container.port, events[0].rendered()).status == 200
+        (archive,) = container.volumes
+        container.variables.update(
+            STRIPE_API_KEY=stripe.KEY, STRIPE_API_BASE=address, REPLAY_SECRET=REPLAY_SECRET
+        )
+
+        def told(*words: str, status: int = 0) -> str:
+            # in the volume: what a command keeps of its state needs a folder to write to
+            command = shlex.join(["flask", "--app", "/app/wsgi", "archive", *words])
+            done = container.run(["sh", "-c", f"cd {archive} && {command}"])
+            assert done.returncode == status, (words, done.stdout, done.stderr)
+            first, _, rest = done.stderr.partition("\n")
+            assert first == f"Archive: {archive} (ARCHIVE_DIR from the environment)"
+            assert "Traceback" not in rest
+            return done.stdout + rest
+
+        assert json.loads(told("verify", "--json"))["records"] == 1
+        assert "evt_1" in told("reconcile", status=1)
+        assert "2 events" in told("backfill", "--dry-run")
+        told("backfill")
+        told("reconcile")
+        assert json.loads(told("verify", "--json"))["from_events_api"] == 2
+        told("replay", receiver.url)
+        assert sorted(receiver.accepted) == sorted(event.rendered() for event in events)
+        for name in sorted({*COMMANDS} - {"verify", "reconcile", "backfill", "replay"}):
+            words = {
+                "query": ["SELECT 1 AS n"],
+                "export": ["--output", "out"],
+                "report": ["--json"],
+            }
+            refused = told(name, *words[name], status=2)
+            assert "is not installed" in refused
+            assert "requirements/tools.txt" in refused
+
+
+def _body(number: int, created: int) -> bytes:
+    event = {"id": f"evt_{number}", "object": "event", "type": "invoice.paid", "livemode": True}
+    return json.dumps(event | {"created": created}).encode()
 
 
 def test_the_root_is_read_only_as_it_is_tried_here(image: Stage) -> None:

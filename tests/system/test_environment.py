@@ -132,6 +132,54 @@ def test_without_it_all_take_the_folder_of_dotenv(checkout: Path) -> None:
     assert "complete; the archive is the local folder archive (from .env)" in told.stdout
 
 
+FLASK_VERIFY = ["flask", "archive", "verify"]
+
+
+def test_a_bucket_that_is_exported_is_the_archive_and_not_the_folder_of_dotenv(
+    checkout: Path,
+) -> None:
+    """An auditor's, who would otherwise prove the archive that `make run` has made."""
+    (checkout / "archive/webhooks").mkdir(parents=True)
+    exported = {"ARCHIVE_BUCKET": "audited"} | STREAM
+    del exported["FIREHOSE_DELIVERY_STREAM_NAME"]
+    told = ended(FLASK_VERIFY, checkout, **exported, AWS_MAX_ATTEMPTS="1")
+    archive, _, error = told.stderr.partition("\n")
+    assert archive == "Archive: s3://audited (ARCHIVE_BUCKET from the environment)"
+    assert error.startswith("Error: s3://audited cannot be listed: ")
+    assert (told.returncode, told.stdout) == (2, "")
+
+
+def test_the_stream_of_dotenv_does_not_fill_a_bucket_that_is_exported(checkout: Path) -> None:
+    (checkout / ".env").write_text(
+        "FIREHOSE_DELIVERY_STREAM_NAME=events\nAWS_REGION=eu-west-1\nARCHIVE_BUCKET=filled\n"
+    )
+    told = ended(
+        ["flask", "archive", "reconcile", "--repair"],
+        checkout,
+        ARCHIVE_BUCKET="other",
+        STRIPE_API_KEY="rk_test_x",
+    )
+    assert "What would bring events to s3://other is not known" in told.stderr
+
+
+def test_a_relative_folder_of_dotenv_is_the_checkouts_from_everywhere(
+    checkout: Path, tmp_path: Path
+) -> None:
+    script = [sys.executable, "-c", "from archive_tools.cli import archive; archive()", "verify"]
+    for folder in (checkout / "archive", tmp_path / "elsewhere/archive"):
+        (folder / "webhooks").mkdir(parents=True)
+
+    def archive(**variables: str) -> str:
+        variables["PYTHONPATH"] = str(checkout)
+        return ended(script, tmp_path / "elsewhere", **variables).stderr.partition("\n")[0]
+
+    assert archive() == f"Archive: {checkout}/archive (ARCHIVE_DIR from .env)"
+    exported = archive(ARCHIVE_DIR="archive")
+    assert exported == f"Archive: {tmp_path}/elsewhere/archive (ARCHIVE_DIR from the environment)"
+    told, _, _ = ended(FLASK_VERIFY, checkout).stderr.partition("\n")
+    assert told == f"Archive: {checkout}/archive (ARCHIVE_DIR from .env)"
+
+
 def test_a_problem_of_dotenv_is_named_as_one_in_every_command(checkout: Path) -> None:
     (checkout / ".env").write_text(DOTENV + "MAX_BODY_BYTES=much\n")
     problem = "MAX_BODY_BYTES (from .env) is out of range"

@@ -208,6 +208,7 @@ def test_no_secret_is_in_a_repr_or_an_error() -> None:
 def dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout's `.env`, which is not there yet, and an environment that sets nothing."""
     monkeypatch.setattr("webhook_app.environ.PROJECT", tmp_path)
+    monkeypatch.chdir(tmp_path)
     names = {*LOCAL, *FIREHOSE, "PYTHON_DOTENV_DISABLED", "FLASK_SKIP_DOTENV", "PORT", "LOG_FORMAT"}
     for name in names:
         # set, so that what the file adds is taken away again after the test
@@ -258,6 +259,23 @@ def test_a_folder_of_the_environment_wins_over_a_stream_of_dotenv(
     monkeypatch.setenv("ARCHIVE_DIR", "mine")
     settings = Settings.from_environ()
     assert (settings.stream_name, settings.archive_dir) == (None, Path("mine"))
+
+
+def test_what_dotenv_sets_is_relative_to_it_and_what_is_exported_is_not(
+    dotenv: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    dotenv.write_text(DEVELOPMENT + "LOG_FILE=logs/app.log\n")
+    monkeypatch.setenv("LOG_FILE", "")
+    monkeypatch.delenv("LOG_FILE")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    settings = Settings.from_environ()
+    assert settings.archive_dir == dotenv.parent / "archive"
+    assert settings.log_file == dotenv.parent / "logs/app.log"
+    monkeypatch.delenv("LOG_FILE")
+    # the same text, of somebody who is elsewhere
+    monkeypatch.setenv("ARCHIVE_DIR", "archive")
+    settings = Settings.from_environ()
+    assert (settings.archive_dir, settings.archive_origin) == (Path("archive"), "the environment")
 
 
 def test_a_problem_names_where_the_value_came_from(

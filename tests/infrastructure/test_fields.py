@@ -1,0 +1,58 @@
+"""The record, the table, both templates and the guide name the same fields, with their types."""
+
+import re
+from datetime import UTC, datetime
+from types import UnionType
+from typing import get_args, get_type_hints
+
+import pytest
+
+from archive_tools.storage import folder_of
+from tests.support.service import PROJECT
+from webhook_app.events.record import Record, webhook_record
+from webhook_app.storage.archive import object_key
+
+from . import ddl
+from .normal import World
+
+_TYPES = {str: "string", int: "bigint", bool: "boolean"}
+_TABLE = PROJECT / "deploy/athena/stripe_webhooks.sql"
+
+
+@pytest.fixture
+def fields() -> list[tuple[str, str]]:
+    """Name and Athena's type of each field of the record, in its order."""
+    hints = get_type_hints(Record)
+    kinds = {
+        name: get_args(hints[name])[0] if isinstance(hints[name], UnionType) else hints[name]
+        for name in Record.__struct_fields__
+    }
+    return [(name, _TYPES[kind]) for name, kind in kinds.items()]
+
+
+def test_the_table_has_the_fields_of_the_record(fields: list[tuple[str, str]]) -> None:
+    columns = ddl.table(_TABLE)["columns"]
+    assert [(name, kind) for name, kind, _ in columns] == fields
+
+
+def test_both_templates_have_the_fields_of_the_record(
+    fields: list[tuple[str, str]], by_cloudformation: World, by_terraform: World
+) -> None:
+    for world in (by_cloudformation, by_terraform):
+        assert [(name, kind) for name, kind, _ in world["table"]["columns"]] == fields
+
+
+def test_the_guide_has_the_fields_of_the_record(fields: list[tuple[str, str]]) -> None:
+    text = (PROJECT / "docs/ARCHIVE_TOOLS.md").read_text()
+    described = re.findall(r"^\| `(\w+)` \| (string|bigint|boolean) \|", text, re.MULTILINE)
+    assert described == fields
+
+
+def test_what_is_written_lies_where_the_table_looks_for_it() -> None:
+    template: str = ddl.table(_TABLE)["parameters"]["storage.location.template"]
+    _, _, layout = template.removeprefix("s3://").partition("/")
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    for name, value in (("year", "2026"), ("month", "01"), ("day", "02")):
+        layout = layout.replace(f"${{{name}}}", value)
+    assert folder_of(moment.date()) == layout
+    assert object_key(webhook_record(b"{}", "", moment)).startswith(layout)
