@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -17,14 +16,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from archive_tools.errors import ToolError
-from archive_tools.reconciling.batch import (
-    FolderWriter,
-    Gathered,
-    StreamWriter,
-    batches,
-    open_writer,
-)
-from archive_tools.reconciling.on_the_way import BUFFER_S, OnTheWay
+from archive_tools.reconciling.writing import FolderWriter, StreamWriter, Writer, open_writer
 from archive_tools.settings import ToolSettings
 from archive_tools.storage import BucketStorage, FolderStorage
 from webhook_app.events.record import Record, events_api_record
@@ -51,7 +43,6 @@ class Stream:
     """moto's stream and bucket, and a client of which calls can be made to fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.confirmed: list[str] = []
         self.slept: list[float] = []
         self.calls: list[int] = []
         """Records of each PutRecordBatch."""
@@ -67,7 +58,13 @@ class Stream:
         self._put_batch, self._put_one = client.put_record_batch, client.put_record
         monkeypatch.setattr(client, "put_record_batch", self._batch)
         monkeypatch.setattr(client, "put_record", self._one)
-        self.writer = StreamWriter(settings, self.confirmed.extend, self.slept.append)
+        self.writer = StreamWriter(settings, self.slept.append)
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Have them written, and wait for it."""
+        for record in records:
+            self.writer.add(record)
+        self.writer.flush()
 
     def _batch(self, **call: Any) -> Any:
         self.calls.append(len(call["Records"]))
@@ -129,26 +126,24 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
 
 def test_records_go_by_500_and_each_is_confirmed(stream: Stream) -> None:
     records = [record(n) for n in range(1001)]
-    stream.writer.put(records)
+    stream.write(records)
     assert stream.calls == [500, 500, 1]
     assert stream.stored_ids() == ids(records)
-    assert stream.confirmed == ids(records)
 
 
 def test_what_was_not_taken_goes_alone_and_only_that(stream: Stream) -> None:
     stream.answers = [[1, 3]]
     records = [record(n) for n in range(5)]
-    stream.writer.put(records)
+    stream.write(records)
     assert stream.calls == [5]
     assert stream.alone_calls == 2
     assert stream.stored_ids() == ids(records)
-    assert sorted(stream.confirmed) == ids(records)
 
 
 def test_a_throttled_record_is_tried_again_later(stream: Stream) -> None:
     stream.answers = [[0]]
     stream.alone = [refusal("ServiceUnavailableException", 503), refusal("ThrottlingException")]
-    stream.writer.put([record(0)])
+    stream.write([record(0)])
     assert stream.alone_calls == 3
     assert len(stream.slept) == 2
     assert stream.stored_ids() == ["evt_0000"]
@@ -158,19 +153,16 @@ def test_throttling_without_an_end_is_an_error_that_says_so(stream: Stream) -> N
     stream.answers = [[1]]
     stream.alone = [refusal("ServiceUnavailableException", 503)] * 99
     with pytest.raises(ToolError, match=r"did not take an event: PutRecord: ServiceUnavail"):
-        stream.writer.put([record(0), record(1)])
+        stream.write([record(0), record(1)])
     assert stream.alone_calls == 6
-    # what was taken before is known
-    assert stream.confirmed == ["evt_0000"]
 
 
 def test_a_refusal_is_not_tried_again(stream: Stream) -> None:
     stream.answers = [refusal("ResourceNotFoundException")]
     stream.alone = [refusal("ResourceNotFoundException")]
     with pytest.raises(ToolError, match=r"ResourceNotFoundException.*\n  Cure: `flask doctor`"):
-        stream.writer.put([record(0)])
+        stream.write([record(0)])
     assert stream.alone_calls == 1
-    assert stream.confirmed == []
 
 
 @pytest.mark.parametrize(
@@ -178,7 +170,7 @@ def test_a_refusal_is_not_tried_again(stream: Stream) -> None:
 )
 def test_where_the_whole_call_fails_each_goes_alone(stream: Stream, fault: Exception) -> None:
     stream.answers = [fault]
-    stream.writer.put([record(0), record(1)])
+    stream.write([record(0), record(1)])
     assert stream.alone_calls == 2
     assert stream.stored_ids() == ["evt_0000", "evt_0001"]
 
@@ -187,9 +179,9 @@ def test_who_may_put_only_one_at_a_time_does_that(stream: Stream) -> None:
     """The policy of the service itself allows no more."""
     stream.answers = [refusal("AccessDeniedException")]
     for n in range(3):
-        stream.writer.put([record(n)])
+        stream.write([record(n)])
     assert len(stream.calls) == 1
-    assert stream.confirmed == ["evt_0000", "evt_0001", "evt_0002"]
+    assert stream.stored_ids() == ["evt_0000", "evt_0001", "evt_0002"]
 
 
 def test_an_answer_without_record_ids_confirms_nothing(
@@ -199,74 +191,63 @@ def test_an_answer_without_record_ids_confirms_nothing(
         return {"FailedPutCount": 0, "RequestResponses": [{}]}
 
     monkeypatch.setattr(stream.writer._client, "put_record_batch", empty)
-    stream.writer.put([record(0), record(1)])
+    stream.write([record(0), record(1)])
     assert stream.alone_calls == 2
 
 
 def test_a_record_that_is_too_large_goes_to_the_bucket(stream: Stream) -> None:
-    stream.writer.put([record(0), record(1, MAX_RECORD), record(2)])
+    stream.write([record(0), record(1, MAX_RECORD), record(2)])
     assert stream.calls == [2]
     assert stream.stored_ids() == ["evt_0000", "evt_0001", "evt_0002"]
     (large,) = (key for key in stream.stored() if key.startswith("webhooks/"))
     assert large.endswith(".json.gz")
-    assert sorted(stream.confirmed) == ["evt_0000", "evt_0001", "evt_0002"]
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(1, MAX_RECORD) | st.just(10), max_size=30), st.integers(1, 60))
-def test_no_batch_is_larger_than_a_call_may_be(sizes: list[int], times: int) -> None:
-    one = record(0)
-    lines: list[Any] = [(one, memoryview(_BYTES)[:size]) for size in sizes * times]
-    made: list[Any] = list(batches(lines))
-    assert [line for batch in made for line in batch] == lines
-    for batch in made:
-        assert 0 < len(batch) <= MAX_RECORDS
-        assert sum(len(line) for _, line in batch) <= MAX_BYTES
-    # and none could have taken the first of the next
-    for batch, after in pairwise(made):
-        size = sum(len(line) for _, line in batch)
-        assert len(batch) == MAX_RECORDS or size + len(after[0][1]) > MAX_BYTES
-
-
-_BYTES = bytes(MAX_RECORD)
-
-
-class Kept:
-    """A writer that keeps the sizes of what it is given."""
+class Kept(Writer):
+    """Keeps the sizes of the lines of each batch."""
 
     def __init__(self) -> None:
-        self.puts: list[int] = []
+        super().__init__()
+        self.batches: list[list[int]] = []
 
-    def put(self, records: Sequence[Record]) -> None:
-        self.puts.append(len(records))
+    def _write(self, batch: Sequence[tuple[Record, bytes]]) -> None:
+        self.batches.append([len(line) for _, line in batch])
 
 
-def test_records_are_gathered_until_they_are_worth_a_call() -> None:
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, MAX_RECORD) | st.just(10), max_size=30), st.integers(1, 60))
+def test_no_batch_is_larger_than_a_call_may_be(sizes: list[int], times: int) -> None:
     kept = Kept()
-    gathered = Gathered(kept)
-    for n in range(501):
-        gathered.add(record(n))
-    assert kept.puts == [500]
-    gathered.flush()
-    gathered.flush()
-    assert kept.puts == [500, 1]
-    for n in range(5):
-        gathered.add(record(n, MAX_RECORD))
-    assert kept.puts == [500, 1, 5]
+    records = {size: record(0, size) for size in sizes}
+    for size in sizes * times:
+        kept.add(records[size])
+    kept.flush()
+    kept.flush()
+    lines = [len(records[size].line()) for size in sizes * times]
+    assert [line for batch in kept.batches for line in batch] == lines
+    for batch in kept.batches:
+        assert 0 < len(batch) <= MAX_RECORDS
+        assert sum(batch) <= MAX_BYTES
+    # and none could have taken the first of the next
+    for batch, after in pairwise(kept.batches):
+        assert len(batch) == MAX_RECORDS or sum(batch) + after[0] > MAX_BYTES
 
 
 def test_a_folder_gets_a_file_for_each(tmp_path: Path) -> None:
-    confirmed: list[str] = []
     records = [record(n) for n in range(20)]
-    FolderWriter(LocalArchive(tmp_path), confirmed.extend).put(records)
+    writer = FolderWriter(LocalArchive(tmp_path))
+    for one in records:
+        writer.add(one)
+    writer.flush()
     lines = [gzip.decompress(path.read_bytes()) for path in tmp_path.rglob("*.json.gz")]
     assert sorted(lines) == sorted(record.line() for record in records)
-    assert confirmed == ids(records)
 
 
 def test_a_bucket_without_a_stream_has_no_way_in() -> None:
-    with pytest.raises(ToolError, match=r"s3://b is not known\n  Cure: set FIREHOSE_DELIVERY_STR"):
-        open_writer(BucketStorage("b"), ToolSettings(aws_region=REGION), list[str]().extend)
+    with pytest.raises(
+        ToolError, match=r"fills s3://b is not named\n  Cure: set FIREHOSE_DELIVERY_STR"
+    ):
+        open_writer(BucketStorage("b"), ToolSettings(aws_region=REGION))
 
 
 @pytest.mark.parametrize("bucket", [BUCKET, None])
@@ -274,7 +255,9 @@ def test_the_bucket_that_was_named_gets_what_is_too_large(
     stream: Stream, bucket: str | None
 ) -> None:
     settings = ToolSettings(stream_name="events", aws_region=REGION, archive_bucket=bucket)
-    open_writer(BucketStorage(BUCKET), settings, list[str]().extend).put([record(1, MAX_RECORD)])
+    writer = open_writer(BucketStorage(BUCKET), settings)
+    writer.add(record(1, MAX_RECORD))
+    writer.flush()
     assert stream.stored_ids() == ["evt_0001"]
 
 
@@ -282,63 +265,12 @@ def test_the_stream_of_another_bucket_gets_nothing() -> None:
     """With --archive s3://a-copy the service's stream would fill the service's bucket."""
     settings = ToolSettings(stream_name="events", aws_region=REGION, archive_bucket="another")
     with pytest.raises(ToolError, match=f"fills another, .* and not s3://{BUCKET}"):
-        open_writer(BucketStorage(BUCKET), settings, list[str]().extend)
+        open_writer(BucketStorage(BUCKET), settings)
 
 
 def test_a_folder_is_written_to_also_where_a_stream_is_set(tmp_path: Path) -> None:
     settings = ToolSettings(stream_name="events", aws_region=REGION)
-    open_writer(FolderStorage(tmp_path, "x"), settings, list[str]().extend).put([record(1)])
+    writer = open_writer(FolderStorage(tmp_path, "x"), settings)
+    writer.add(record(1))
+    writer.flush()
     assert len(list(tmp_path.rglob("*.json.gz"))) == 1
-
-
-def test_what_is_on_the_way_is_remembered_for_as_long_as_it_may_take(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    journal, other = OnTheWay(path, "s3://mine"), OnTheWay(path, "s3://other")
-    assert journal.ids() == frozenset()
-    journal.note(["evt_1", "evt_2"])
-    other.note(["evt_3"])
-    assert journal.ids() == {"evt_1", "evt_2"}
-    assert other.ids() == {"evt_3"}
-    assert path.stat().st_mode & 0o777 == 0o600
-    # a run that was killed while it wrote
-    with path.open("a") as file:
-        file.write("1795392000 evt_")
-    assert journal.ids() == {"evt_1", "evt_2"}
-    later = datetime.now(UTC).timestamp() + BUFFER_S + 1
-    monkeypatch.setattr("archive_tools.reconciling.on_the_way.time.time", lambda: later)
-    assert journal.ids() == frozenset()
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("text", [b"\xff\xff\n", b"a b c\n", b"to do\nto buy\n"])
-def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, text: bytes) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(text)
-    with pytest.raises(ToolError, match=r"not a file of ours\n  Cure: .*--on-the-way"):
-        OnTheWay(path, "s3://mine").ids()
-    assert path.read_bytes() == text
-
-
-def test_where_no_file_can_be_kept_that_is_said_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The events are in the stream by then: an error would hide that."""
-    journal = OnTheWay(tmp_path, "s3://mine")
-    assert journal.ids() == frozenset()
-    journal.note(["evt_1"])
-    journal.note(["evt_2"])
-    assert capsys.readouterr().err.count("cannot be used: Is a directory. A run within 15 ") == 1
-
-
-def test_a_time_that_is_still_to_come_is_not_believed_for_ever(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text(f"{int(time.time()) + 7200} evt_1 s3://mine\n")
-    assert OnTheWay(path, "s3://mine").ids() == frozenset()
-
-
-def test_an_empty_file_is_a_beginning(tmp_path: Path) -> None:
-    path = tmp_path / "made-by-mktemp"
-    path.touch()
-    assert OnTheWay(path, "s3://mine").ids() == frozenset()
