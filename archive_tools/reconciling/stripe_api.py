@@ -24,10 +24,6 @@ T = TypeVar("T")
 PAGE_EVENTS = 100
 MAX_TYPES = 20
 
-#: Requests a second. An endpoint of the API takes 25, of everybody who has keys of this account.
-#: https://docs.stripe.com/rate-limits
-DEFAULT_RATE = 20.0
-
 _ATTEMPTS = 8
 _TIMEOUT_S = (10.0, 60.0)
 #: The longest Retry-After that is waited for.

@@ -7,7 +7,10 @@ import click
 
 from ..days import Days
 from ..errors import ToolError
-from .stripe_api import DEFAULT_RATE
+
+#: Requests a second. An endpoint of the API takes 25, of everybody who has keys of this account.
+#: https://docs.stripe.com/rate-limits
+_DEFAULT_RATE = 20.0
 
 #: For how long Stripe keeps an event. https://docs.stripe.com/api/events
 KEPT_S = 30 * 86_400
@@ -89,7 +92,7 @@ def stripe_options(command: click.decorators.FC) -> click.decorators.FC:
         click.option(
             "--rate",
             type=click.FloatRange(0.1, 100),
-            default=DEFAULT_RATE,
+            default=_DEFAULT_RATE,
             show_default=True,
             help="Requests to Stripe a second; it takes 25, and others may need some of them.",
         ),
