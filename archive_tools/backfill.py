@@ -12,11 +12,12 @@ from .output import count_text, note
 from .reconciling.checkpoint import Checkpoint
 from .reconciling.index import Scope, build_index
 from .reconciling.listing import Window, windows
+from .reconciling.options import stripe_options
 from .reconciling.preflight import preflight
 from .reconciling.rate_limiter import RateLimiter
 from .reconciling.stripe_api import Event, StripeApi
 from .reconciling.subscription import Subscription
-from .reconciling.time_range import day_of, stripe_options, time_range
+from .reconciling.time_range import day_of, time_range
 from .reconciling.transfer import transfer
 from .reconciling.writing import open_writer
 from .settings import ToolSettings
@@ -66,8 +67,8 @@ def command(
     api = StripeApi(settings, RateLimiter(rate))
     writer = None if dry_run else open_writer(storage, settings)
     index = build_index(storage, Scope(asked, api.livemode, types))
-    if asked.note:
-        note(asked.note)
+    for text in asked.notes:
+        note(text)
     if index.fault_count:
         note(
             f"{count_text(index.fault_count, 'fault')} in the archive, and what cannot be read may "
@@ -88,7 +89,7 @@ def command(
 
     def is_missing(event: Event) -> bool:
         nonlocal new, there
-        missing = event.id not in index
+        missing = event.id not in index.entries
         new += missing
         there += not missing
         return missing

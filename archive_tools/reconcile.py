@@ -12,12 +12,13 @@ from .output import note
 from .reconciling.comparison import Comparison
 from .reconciling.index import Scope, build_index
 from .reconciling.listing import windows
+from .reconciling.options import stripe_options
 from .reconciling.preflight import preflight
 from .reconciling.rate_limiter import RateLimiter
 from .reconciling.report import Report
 from .reconciling.stripe_api import StripeApi
 from .reconciling.subscription import Subscription, subscription
-from .reconciling.time_range import stripe_options, time_range
+from .reconciling.time_range import time_range
 from .reconciling.transfer import transfer
 from .reconciling.writing import open_writer
 from .settings import ToolSettings
@@ -103,7 +104,7 @@ def command(
             preflight(api, index, expected)
         except ToolError as error:
             refused = error.message
-    notes = [*([asked.note] if asked.note else []), *expected.notes]
+    notes = [*asked.notes, *expected.notes]
     if repaired and not isinstance(storage, FolderStorage):
         notes.append(_BUFFERED)
     report = Report(storage.name, scope, comparison, missing, repaired, refused, notes)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from .index import Index, Visibility
+from .index import Entry, Index, Visibility
 from .stripe_api import Event
 from .subscription import Subscription
 from .time_range import TimeRange
@@ -18,11 +18,10 @@ class Comparison:
         self.index = index
         self._expected = expected
         self._delivered_until = time_range.now - in_flight_s
+        self._seen: set[str] = set()
         self._missing: dict[str, Event] = {}
         self.uncertain_types: set[str] = set()
         """Types of the missing of which it is not known whether the endpoint receives them."""
-        self.archived = 0
-        """At Stripe, and in the archive."""
         self.in_flight = 0
         """At Stripe, and so young that the archive need not have them yet."""
         self.not_subscribed = 0
@@ -30,10 +29,9 @@ class Comparison:
 
     def is_missing(self, event: Event) -> bool:
         """Note an event of Stripe's, and return whether a repair has to write it."""
-        seen = self.index.mark_seen(event.id)
         includes = self._expected.includes(event.type)
-        if seen is not None:
-            self.archived += not seen
+        if event.id in self.index.entries:
+            self._seen.add(event.id)
         elif includes is False:
             self.not_subscribed += 1
         elif event.created > self._delivered_until:
@@ -50,12 +48,23 @@ class Comparison:
         """Those that the archive lacks, oldest first."""
         return sorted(self._missing.values(), key=lambda event: event.created)
 
-    def not_listed(self) -> tuple[list[str], Counter[Visibility]]:
+    @property
+    def archived(self) -> int:
+        """At Stripe, and in the archive."""
+        return len(self._seen)
+
+    def not_listed(self) -> tuple[dict[str, Entry], Counter[Visibility]]:
         """Return the archived events that Stripe should list and does not, and count the others."""
-        counts: Counter[Visibility] = Counter({Visibility.NOT_AN_EVENT: self.index.not_events})
-        unknown = []
-        for event_id, visibility, seen in self.index.events():
-            counts[visibility] += not seen
-            if visibility is Visibility.LISTED and not seen:
-                unknown.append(event_id)
+        rest = {
+            event_id: entry
+            for event_id, entry in self.index.entries.items()
+            if event_id not in self._seen
+        }
+        counts = Counter(entry.visibility for entry in rest.values())
+        counts[Visibility.NOT_AN_EVENT] += self.index.not_events
+        unknown = {
+            event_id: entry
+            for event_id, entry in rest.items()
+            if entry.visibility is Visibility.LISTED
+        }
         return unknown, counts

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from ..errors import ToolError
+from .options import matches
 from .stripe_api import MAX_TYPES, ListedEvent, Page, StripeApi
-from .time_range import day_of, matches
+from .time_range import day_of
 
 #: Stripe takes some 300 ms for a page, so so many threads reach its 25 requests a second.
 _THREADS = 8

@@ -38,7 +38,7 @@ def preflight(api: StripeApi, index: Index, expected: Subscription) -> None:
             f"give these credentials the right to read it: `flask archive verify` names each. "
             f"{_FORCE}",
         )
-    counts = Counter(visibility for _, visibility, _ in index.events())
+    counts = Counter(entry.visibility for entry in index.entries.values())
     visible = [Visibility.LISTED, Visibility.OTHER_TYPE]
     hidden = counts[Visibility.OTHER_MODE] + counts[Visibility.CONNECTED_ACCOUNT]
     if hidden and not any(counts[one] for one in (*visible, Visibility.MAYBE_DELETED)):
@@ -48,7 +48,7 @@ def preflight(api: StripeApi, index: Index, expected: Subscription) -> None:
             f"and STRIPE_API_KEY sees its own account's of {here} mode; nothing was written",
             f"use a key of the archive's mode, or another --archive. {_FORCE}",
         )
-    own = (event_id for event_id, visibility, _ in index.events() if visibility in visible)
+    own = (name for name, entry in index.entries.items() if entry.visibility in visible)
     step = max(1, sum(counts[one] for one in visible) // _SAMPLES)
     samples = list(islice(own, 0, _SAMPLES * step, step))
     if samples and not any(map(api.has_event, samples)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..output import cell, count_text, table
 from .comparison import Comparison
-from .index import Scope, Visibility
+from .index import Entry, Scope, Visibility
 from .stripe_api import Event
 
 _MOST_ROWS = 30
@@ -71,8 +71,8 @@ class Report:
             yield from _by_hour(self.repaired)
         if self.unknown:
             yield f"Archived, and unknown to Stripe: {count_text(len(self.unknown), 'event')}"
-            where = [f"{one}, {index.locate(one)}" for one in self.unknown[:_MOST_ROWS]]
-            yield from _first(where, len(self.unknown))
+            where = [f"{name}: {_where(entry)}" for name, entry in self.unknown.items()]
+            yield from _first(where, len(where))
         yield self._last_line()
 
     def _advice(self) -> Iterator[str]:
@@ -107,7 +107,7 @@ class Report:
             parts.append(f"{self.comparison.in_flight:,} in flight")
         if self.comparison.not_subscribed:
             parts.append(f"{self.comparison.not_subscribed:,} not subscribed")
-        if duplicates := self.comparison.index.duplicates():
+        if duplicates := len(self.comparison.index.extra_copies):
             parts.append(count_text(duplicates, "duplicate"))
         return "; ".join(parts) + "."
 
@@ -129,11 +129,16 @@ class Report:
             "repaired": [_event(event) for event in self.repaired],
             "in_flight": self.comparison.in_flight,
             "not_subscribed": self.comparison.not_subscribed,
-            "unknown": [{"id": one, "where": index.locate(one)} for one in self.unknown],
+            "unknown": [
+                {"id": name, "where": _where(entry)} for name, entry in self.unknown.items()
+            ],
             "other_mode": self.counts[Visibility.OTHER_MODE],
             "connect": self.counts[Visibility.CONNECTED_ACCOUNT],
             "not_listed": self.counts[Visibility.NOT_AN_EVENT],
-            "duplicates": {"events": index.duplicates(), "extra_copies": index.extra_copies},
+            "duplicates": {
+                "events": len(index.extra_copies),
+                "extra_copies": index.extra_copies.total(),
+            },
             "faults": [str(fault) for fault in index.faults],
             "fault_count": index.fault_count,
             "notes": self.notes,
@@ -171,6 +176,10 @@ def _more(rows: int) -> Iterator[str]:
     if rows > _MOST_ROWS:
         yield f"  and {rows - _MOST_ROWS:,} more: --json lists more"
     yield ""
+
+
+def _where(entry: Entry) -> str:
+    return f"{entry.key} line {entry.line}"
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from ..errors import ToolError
 from ..output import cell
+from .options import matches
 from .stripe_api import Endpoint, RefusedError, StripeApi
-from .time_range import matches
 
 _PATH = "/webhook/stripe"
 

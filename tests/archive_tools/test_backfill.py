@@ -189,7 +189,7 @@ def test_the_checkpoint_of_another_backfill_is_refused(
     kept, had = (here / CHECKPOINT).read_bytes(), archived_ids(folder)
     result = backfill(run, stripe, "--force", *arguments, **variables)
     assert result.exit_code == 2
-    assert f"backfill of {folder}, test mode'\n  Cure: finish that backfill" in result.stderr
+    assert f"backfill of {folder}, test mode'\n  Cure: finish the backfill" in result.stderr
     assert ((here / CHECKPOINT).read_bytes(), archived_ids(folder)) == (kept, had)
     # a count disturbs nobody, and another file is another backfill
     assert backfill(run, stripe, "--type", "a", "--dry-run").exit_code == 0
@@ -203,7 +203,7 @@ def test_a_file_of_somebody_else_is_left_alone(
     (here / CHECKPOINT).write_text(text)
     result = backfill(run, stripe)
     assert result.exit_code == 2
-    assert "is not of this backfill" in result.stderr
+    assert "cannot be the checkpoint of this backfill: its first line is 't" in result.stderr
     assert (here / CHECKPOINT).read_text() == text
 
 
@@ -213,7 +213,7 @@ def test_where_the_checkpoint_cannot_be_kept_nothing_is_archived(
     """A container with a root that nobody can write to, for one."""
     result = backfill(run, stripe, "--checkpoint", str(here / "not there" / CHECKPOINT))
     assert result.exit_code == 2
-    assert "No such file or directory\n  Cure: run it in a folder that can be" in result.stderr
+    assert "No such file or directory\n  Cure: finish the backfill that it is of" in result.stderr
     assert list(folder.rglob("*.gz")) == []
 
 

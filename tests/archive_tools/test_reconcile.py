@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from archive_tools.storage import BucketStorage
 from examples import month
 from tests.archive_tools.conftest import Run, stop_clock, store
 from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, Shelf, delivered, event
+from tests.support.service import PROJECT
 from webhook_app.events.record import webhook_record
 from webhook_app.storage.local import LocalArchive
 
@@ -659,3 +662,9 @@ def _moved(delivery: month.Delivery, shift: timedelta) -> month.Delivery:
         return month.Delivery(delivery.arrives + shift, delivery.body)
     body["created"] += int(shift.total_seconds())
     return month.Delivery(delivery.arrives + shift, json.dumps(body).encode())
+
+
+def test_the_processes_that_read_the_archive_do_without_stripe_s_library() -> None:
+    """Each would need 25 MB more."""
+    code = "import sys, archive_tools.reconciling.index as _; sys.exit('stripe' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
