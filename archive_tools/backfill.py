@@ -1,6 +1,7 @@
 """`flask archive backfill`: all that Stripe still has goes into the archive, in one run or more."""
 
 import time
+from datetime import date
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from .output import as_json as json_text
 from .output import count_text, note
 from .reconciling.checkpoint import Checkpoint
 from .reconciling.index import Scope, build_index
-from .reconciling.listing import Window, windows
+from .reconciling.listing import windows
 from .reconciling.options import stripe_options
 from .reconciling.preflight import preflight
 from .reconciling.rate_limiter import RateLimiter
@@ -94,10 +95,10 @@ def command(
         there += not missing
         return missing
 
-    def finished(window: Window) -> None:
+    def finished(day: date) -> None:
         # of today there is more to come
-        if checkpoint and day_of(window.last + 1) > window.day:
-            checkpoint.add(window.day)
+        if checkpoint and day < day_of(asked.now):
+            checkpoint.add(day)
 
     transfer(api, todo, types, is_missing, writer, finished)
     if checkpoint:

@@ -72,9 +72,9 @@ def command(
 
     \b
     The exit status says how it ended:
-        0  all is there, or --repair has put it back and nobody has to look at anything
+        0  all is there, or --repair has put it back and nothing else was found
         1  something is missing, unknown to Stripe, or cannot be read
-        2  it could not be told
+        2  it could not be done
 
     \b
     Example, for a scheduler, every hour:
@@ -101,7 +101,8 @@ def command(
     elif missing:
         try:
             open_writer(storage, settings)
-            preflight(api, index, expected)
+            if not force:
+                preflight(api, index, expected)
         except ToolError as error:
             refused = error.message
     notes = [*asked.notes, *expected.notes]

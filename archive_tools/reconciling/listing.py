@@ -50,8 +50,8 @@ class Fetched:
     events: list[ListedEvent]
     seconds: int
     """Of the range that are listed with this page."""
-    finished: Window | None
-    """The window that was asked for, where nothing is left of it."""
+    finished: date | None
+    """Its day, where nothing is left of that."""
 
 
 def windows(first: int, last: int) -> list[Window]:
@@ -83,18 +83,17 @@ def listing(api: StripeApi, todo: Sequence[Window], types: tuple[str, ...]) -> I
                 results.put(error)
 
     for _ in range(_THREADS):
-        # a daemon: nobody who wants to stop waits for Stripe's answer
+        # a daemon: the end of the process does not wait for Stripe's answer
         threading.Thread(target=work, name="stripe", daemon=True).start()
     waiting, running = deque(todo), 0
 
     def submit() -> None:
         nonlocal running
-        # never more than there are threads: the pages that nobody has read yet are few
+        # at most one for each thread, so that few pages wait in memory to be read
         while waiting and running < _THREADS:
             tasks.put(waiting.popleft())
             running += 1
 
-    whole = {window.day: window for window in todo}
     parts = Counter(window.day for window in todo)
     try:
         submit()
@@ -118,7 +117,7 @@ def listing(api: StripeApi, todo: Sequence[Window], types: tuple[str, ...]) -> I
                     and matches(one.event.type, types)
                 ],
                 window.seconds - sum(part.seconds for part in rest),
-                None if parts[window.day] else whole[window.day],
+                None if parts[window.day] else window.day,
             )
     finally:
         for _ in range(_THREADS):

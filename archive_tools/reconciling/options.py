@@ -2,7 +2,7 @@
 
 import click
 
-#: Requests a second. An endpoint of the API takes 25, of everybody who has keys of this account.
+#: Requests a second. An endpoint of the API takes 25 of all of an account's keys together.
 #: https://docs.stripe.com/rate-limits
 _DEFAULT_RATE = 20.0
 

@@ -12,7 +12,7 @@ from .index import Index, Visibility
 from .stripe_api import StripeApi
 from .subscription import Subscription
 
-#: Spread over the archive: of these at most one is an event that somebody made up for a trial.
+#: Spread over the archive, so that a few events made by hand do not decide.
 _SAMPLES = 5
 
 _FORCE = "--force writes all the same"
@@ -28,13 +28,13 @@ def preflight(api: StripeApi, index: Index, expected: Subscription) -> None:
     if expected.unknown:
         raise ToolError(
             f"{expected.unknown}, so it is not known which types the archive should have; "
-            "nothing was written",
+            "nothing is written",
             f"let the key read Webhook Endpoints, or give --endpoint or --type. {_FORCE}",
         )
     if index.unreachable:
         raise ToolError(
             f"{count_text(index.unreachable, 'object')} of the archive cannot be opened, and "
-            "what is in there would be written again; nothing was written",
+            "what is in there would be written again; nothing is written",
             f"give these credentials the right to read it: `flask archive verify` names each. "
             f"{_FORCE}",
         )
@@ -45,7 +45,7 @@ def preflight(api: StripeApi, index: Index, expected: Subscription) -> None:
         here, there = ("live", "test") if api.livemode else ("test", "live")
         raise ToolError(
             f"On these days the archive has only events of {there} mode or of connected accounts, "
-            f"and STRIPE_API_KEY sees its own account's of {here} mode; nothing was written",
+            f"and STRIPE_API_KEY sees its own account's of {here} mode; nothing is written",
             f"use a key of the archive's mode, or another --archive. {_FORCE}",
         )
     own = (name for name, entry in index.entries.items() if entry.visibility in visible)
@@ -54,6 +54,6 @@ def preflight(api: StripeApi, index: Index, expected: Subscription) -> None:
     if samples and not any(map(api.has_event, samples)):
         raise ToolError(
             f"Stripe does not know what the archive has, {cell(samples[0])} for one: "
-            "STRIPE_API_KEY is of another account; nothing was written",
+            "STRIPE_API_KEY is of another account; nothing is written",
             f"use a key of the account whose events these are, or another --archive. {_FORCE}",
         )

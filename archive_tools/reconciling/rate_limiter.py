@@ -34,9 +34,9 @@ class RateLimiter:
             self._sleep(seconds)
 
     def hold(self, seconds: float) -> bool:
-        """Let no thread send anything for so long.
+        """Stop all threads for so long; return whether that is worth a message.
 
-        Return whether a person should be told: that it is long, and not of a long wait already.
+        It is from a second on, unless a message on a long wait is out already.
         """
         with self._lock:
             now = self._clock()

@@ -1,4 +1,4 @@
-"""How a comparison is told: a line where all is well, tables or JSON otherwise."""
+"""The report of a comparison: one line where all is well, else lists and tables, or JSON."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ _MOST_ROWS = 30
 
 @dataclass
 class Report:
-    """All there is to tell of a comparison that has met all of Stripe's events."""
+    """The result of a comparison with all of Stripe's events."""
 
     archive: str
     """Its name."""
@@ -43,7 +43,7 @@ class Report:
 
     @property
     def status(self) -> int:
-        """0 where nobody has to look at anything, else 1."""
+        """The exit status: 1 where something is missing, unknown or unreadable, else 0."""
         found = self.missing or self.unknown or self.comparison.index.fault_count
         return int(bool(found or self._nothing_compared))
 

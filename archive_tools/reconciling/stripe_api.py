@@ -135,7 +135,7 @@ class StripeApi:
     """Reads from Stripe with a restricted key; safe for any number of threads at once.
 
     TLS, proxies and connections are those of the `stripe` library's HTTP client. Its `raw_request`
-    would decode each page into dictionaries that nobody looks at: 20 s of 300,000 events.
+    would decode each page into dictionaries that are not needed: 20 s for 300,000 events.
     """
 
     def __init__(self, settings: ToolSettings, limiter: RateLimiter) -> None:

@@ -49,7 +49,7 @@ class Subscription:
     notes: tuple[str, ...] = ()
     """For people: why it is these."""
     unknown: str = ""
-    """Why it cannot be known; empty where Stripe or the user has said so."""
+    """Why the types cannot be known; empty where Stripe or an option names them."""
 
     def includes(self, event_type: str) -> bool | None:
         """Return whether events of a type should be there; None where it cannot be known."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from webhook_app.events.record import events_api_record
 
@@ -18,7 +18,7 @@ def transfer(
     types: tuple[str, ...],
     is_missing: Callable[[Event], bool],
     writer: Writer | None,
-    finished: Callable[[Window], object] = lambda _: None,
+    finished: Callable[[date], object] = lambda _: None,
 ) -> None:
     """List the events of windows, and write those that are missing.
 
@@ -26,9 +26,9 @@ def transfer(
         api: Stripe.
         todo: what is listed.
         types: as `--type` names them; none for all.
-        is_missing: is told each event once.
+        is_missing: called with each event once.
         writer: of the archive; None where nothing is to be written.
-        finished: is told each window whose missing events are all confirmed.
+        finished: called with each day whose missing events are all confirmed.
 
     Raises:
         ToolError: Stripe refused or did not answer, or the archive did not take an event.

@@ -392,7 +392,7 @@ def test_nothing_is_put_into_the_archive_of_another_account(
     result = reconcile(run, stripe, "--last", "10", "--repair")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Stripe does not know what the archive has, evt_0001" in result.stderr
-    assert "is of another account; nothing was written\n  Cure: use a key of" in result.stderr
+    assert "is of another account; nothing is written\n  Cure: use a key of" in result.stderr
     assert len(list(folder.rglob("*.gz"))) == 8
     assert len(found(run, stripe, "--last", "10")["missing"]) == 10
     told = reconcile(run, stripe, "--last", "10", "--repair", "--force")
@@ -444,7 +444,7 @@ def test_what_nobody_may_have_subscribed_to_is_not_put_back(
     stripe.endpoints = endpoints
     result = reconcile(run, stripe, "--repair")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "not known which types the archive should have; nothing was written" in result.stderr
+    assert "not known which types the archive should have; nothing is written" in result.stderr
     assert list(folder.rglob("*.gz")) == []
     assert reconcile(run, stripe, "--repair", "--type", "charge.succeeded").exit_code == 0
 
