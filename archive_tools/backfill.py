@@ -90,7 +90,7 @@ def command(
 
     def is_missing(event: Event) -> bool:
         nonlocal new, there
-        missing = event.id not in index.entries
+        missing = event.id not in index
         new += missing
         there += not missing
         return missing

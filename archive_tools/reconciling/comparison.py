@@ -30,7 +30,7 @@ class Comparison:
     def is_missing(self, event: Event) -> bool:
         """Note an event of Stripe's, and return whether a repair has to write it."""
         includes = self._expected.includes(event.type)
-        if event.id in self.index.entries:
+        if event.id in self.index:
             self._seen.add(event.id)
         elif includes is False:
             self.not_subscribed += 1

@@ -89,6 +89,10 @@ class Index:
     unreachable: int = 0
     """Objects that could not be opened; they may be sound, and hide what is in them."""
 
+    def __contains__(self, event_id: str) -> bool:
+        """Whether the archive has an event, so that nothing has to write it."""
+        return event_id in self.entries
+
     def add(self, event_id: str, entry: Entry) -> None:
         """Add a record of an event."""
         if event_id in self.entries:
