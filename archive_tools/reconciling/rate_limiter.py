@@ -1,12 +1,12 @@
 """How often a service is asked: so many requests a second, fewer after a failure."""
 
+import math
 import random
 import threading
 import time
 from collections.abc import Callable
 
 _LONGEST_BACKOFF_S = 30.0
-_ANNOUNCED_S = 1.0
 
 
 class RateLimiter:
@@ -23,7 +23,8 @@ class RateLimiter:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._next = self._announced_until = clock()
+        self._next = clock()
+        self._announced_until = -math.inf
 
     def wait(self) -> None:
         """Return when the caller may send a request."""
@@ -36,14 +37,14 @@ class RateLimiter:
     def hold(self, seconds: float) -> bool:
         """Stop all threads for so long; return whether that is worth a message.
 
-        It is from a second on, unless a message on a long wait is out already.
+        It is where they wait at least a second longer than the last message says.
         """
         with self._lock:
-            now = self._clock()
-            self._next = max(self._next, now + seconds)
-            if seconds < _ANNOUNCED_S or now < self._announced_until:
+            until = self._clock() + seconds
+            self._next = max(self._next, until)
+            if until < self._announced_until + 1:
                 return False
-            self._announced_until = now + seconds
+            self._announced_until = until
             return True
 
 

@@ -226,7 +226,7 @@ class StripeApi:
             if attempt < _ATTEMPTS and self._limiter.hold(wait_s):
                 note(
                     f"Stripe gave {problem} to GET {path}, attempt {attempt} of {_ATTEMPTS}; "
-                    f"the next is in {wait_s:.0f} s"
+                    f"the next is in {wait_s:.1f} s"
                 )
         raise ToolError(
             f"Stripe gave {problem} to GET {path}, {_ATTEMPTS} times",
