@@ -76,7 +76,7 @@ class Entry(NamedTuple):
 
 @dataclass
 class Index:
-    """The events of an archive by id: 280 bytes each."""
+    """The events of an archive by id: some 250 bytes each."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     extra_copies: Counter[str] = field(default_factory=Counter)
