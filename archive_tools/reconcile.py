@@ -1,42 +1,45 @@
-"""`flask archive reconcile`: is all that Stripe has in the archive? With `--repair` it will be.
-
-Knows the order of the steps; each step is a module of its own.
-"""
+"""`flask archive reconcile`: is all that Stripe has in the archive? With `--repair` it will be."""
 
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 
 import click
-
-from webhook_app.events.record import events_api_record
 
 from .cli import archive_option, json_option
 from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
-from .output import count_text, note, progress
-from .reconciling.arrivals import Arrivals, arrivals, whereabouts
-from .reconciling.batch import Gathered, open_writer
-from .reconciling.comparison import Comparer, Comparison, Scope
-from .reconciling.guard import anyway_option, guard
-from .reconciling.listing import listing, windows
-from .reconciling.on_the_way import BUFFER_S, journal_of, on_the_way_option
-from .reconciling.pace import Pace
-from .reconciling.span import Span, span, span_options
+from .output import note
+from .reconciling.comparison import Comparison
+from .reconciling.index import Scope, build_index
+from .reconciling.listing import windows
+from .reconciling.options import stripe_options
+from .reconciling.preflight import preflight
+from .reconciling.rate_limiter import RateLimiter
+from .reconciling.report import Report
 from .reconciling.stripe_api import StripeApi
 from .reconciling.subscription import Subscription, subscription
-from .reconciling.verdict import Verdict
+from .reconciling.time_range import time_range
+from .reconciling.transfer import transfer
+from .reconciling.writing import open_writer
 from .settings import ToolSettings
 from .storage import FolderStorage, Storage
 
+#: Firehose keeps records for up to the stream's buffer, 300 s as we make it and 900 at most.
+#: https://docs.aws.amazon.com/firehose/latest/dev/create-configure.html
+_BUFFER_S = 900
 _FOLDER_IN_FLIGHT_S = 60
+
+_BUFFERED = (
+    "Firehose has confirmed what was put back; the bucket shows it when the stream's buffer is "
+    "written, after 5 minutes as it is set up here and 15 at most. A repair before that writes a "
+    "second copy, which the view stripe_events leaves out"
+)
 
 
 @click.command("reconcile")
 @archive_option
 @days_options(30, of="the events")
-@span_options
+@stripe_options
 @click.option("--endpoint", metavar="ID|URL", help="The endpoint whose types are expected.")
 @click.option(
     "--in-flight",
@@ -45,8 +48,6 @@ _FOLDER_IN_FLIGHT_S = 60
     help="How young an event may be that is not there yet. Left out: 900, for a folder 60.",
 )
 @click.option("--repair", is_flag=True, help="Archive what is missing, as the Events API has it.")
-@on_the_way_option
-@anyway_option
 @json_option
 def command(
     storage: Storage,
@@ -57,8 +58,7 @@ def command(
     endpoint: str | None,
     in_flight: int | None,
     repair: bool,
-    on_the_way: Path,
-    anyway: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Compare the archive with what Stripe has, and put back what is missing.
@@ -72,95 +72,44 @@ def command(
 
     \b
     The exit status says how it ended:
-        0  all is there, or --repair has put it back and nobody has to look at anything
+        0  all is there, or --repair has put it back and nothing else was found
         1  something is missing, unknown to Stripe, or cannot be read
-        2  it could not be told
+        2  it could not be done
 
     \b
     Example, for a scheduler, every hour:
         flask archive reconcile --last 3 --repair
     """  # noqa: D301 - click wants the character itself
     if types and endpoint:
-        raise click.UsageError("--types and --endpoint say the same: give one of them")
-    of_time = span(days, int(time.time()))
-    api = StripeApi(settings, Pace(rate))
-    journal = journal_of(storage, on_the_way)
-    repairs = Gathered(open_writer(storage, settings, journal.note)) if repair else None
-    expected = Subscription(frozenset(types)) if types else subscription(api, endpoint)
+        raise click.UsageError("--type and --endpoint say the same: give one of them")
+    asked = time_range(days, int(time.time()))
+    api = StripeApi(settings, RateLimiter(rate))
+    writer = open_writer(storage, settings) if repair else None
+    expected = Subscription(types) if types else subscription(api, endpoint)
+    scope = Scope(asked, api.livemode, types)
+    index = build_index(storage, scope)
+    if repair and not force:
+        preflight(api, index, expected)
     if in_flight is None:
-        in_flight = _FOLDER_IN_FLIGHT_S if isinstance(storage, FolderStorage) else BUFFER_S
-    scope = Scope(of_time, in_flight, api.livemode, expected, frozenset(types) or None)
-    if repair and not (expected.known or anyway):
-        raise ToolError(
-            f"{expected.notes[0]} Nothing was put back, for it may be what nobody subscribed to",
-            "let the key read Webhook Endpoints, or give --endpoint or --types; --anyway puts "
-            "back events of all types",
-        )
-    archived = arrivals(storage, of_time.first, of_time.last)
-    if repair and not anyway:
-        guard(api, of_time, archived)
-    comparer = Comparer(scope, archived, journal.ids())
-    _compare(api, of_time, types, comparer, repairs)
-    verdict = _verdict(storage, scope, archived, comparer.outcome())
-    if repairs:
-        _confirm(storage, of_time, verdict)
-    for text in verdict.notes:
+        in_flight = _FOLDER_IN_FLIGHT_S if isinstance(storage, FolderStorage) else _BUFFER_S
+    comparison = Comparison(index, expected, asked, in_flight)
+    transfer(api, windows(asked.first, asked.last), types, comparison.is_missing, writer)
+    missing, repaired, refused = comparison.missing, [], ""
+    if writer:
+        repaired = [event for event in missing if event.type not in comparison.uncertain_types]
+        missing = [event for event in missing if event.type in comparison.uncertain_types]
+    elif missing:
+        try:
+            open_writer(storage, settings)
+            if not force:
+                preflight(api, index, expected)
+        except ToolError as error:
+            refused = error.message
+    notes = [*asked.notes, *expected.notes]
+    if repaired and not isinstance(storage, FolderStorage):
+        notes.append(_BUFFERED)
+    report = Report(storage.name, scope, comparison, missing, repaired, refused, notes)
+    for text in report.notes:
         note(text)
-    click.echo(json_text(verdict.as_json()) if as_json else "\n".join(verdict.lines()))
-    raise click.exceptions.Exit(verdict.status)
-
-
-def _compare(
-    api: StripeApi,
-    of_time: Span,
-    types: tuple[str, ...],
-    comparer: Comparer,
-    repairs: Gathered | None,
-) -> None:
-    """Show the comparer all events of Stripe's, and archive what is missing as it is met."""
-    wanted = Subscription(frozenset(types) or None)
-    todo = windows(of_time.first, of_time.last)
-    with (
-        progress("Listing Stripe's events", of_time.last - of_time.first + 1) as bar,
-        listing(api, todo, types) as pages,
-    ):
-        for fetched in pages:
-            for event, payload in fetched.listed:
-                if event.type in wanted and comparer.is_missing(event) and repairs:
-                    repairs.add(events_api_record(payload, datetime.now(UTC)))
-            bar.update(fetched.seconds)
-    if repairs:
-        repairs.flush()
-
-
-def _verdict(storage: Storage, scope: Scope, archived: Arrivals, compared: Comparison) -> Verdict:
-    unknown = {one.id for one in compared.unknown}
-    where = whereabouts(storage, scope.span.first, unknown) if unknown else {}
-    notes = [*([scope.span.note] if scope.span.note else []), *scope.subscription.notes]
-    mode = "test" if scope.livemode else "live"
-    if compared.other_mode:
-        events = count_text(compared.other_mode, f"{mode} mode event")
-        notes.append(f"{events} of the archive left out: this key does not see them")
-    if compared.connect:
-        events = count_text(compared.connect, "event")
-        notes.append(f"{events} of connected accounts left out: this key does not list them")
-    if compared.not_listed:
-        records = count_text(compared.not_listed, "record")
-        notes.append(f"{records} left out: thin events, or no events, which Stripe does not list")
-    return Verdict(storage.name, scope, compared, where, archived.faults, notes)
-
-
-def _confirm(storage: Storage, of_time: Span, verdict: Verdict) -> None:
-    """Note what was put back: a folder is read again, of a bucket Firehose has confirmed it."""
-    missing = verdict.compared.missing
-    if not missing:
-        return
-    if isinstance(storage, FolderStorage):
-        there = arrivals(storage, of_time.first, of_time.last)
-        verdict.repaired = [event for event in missing if event.id in there]
-        return
-    verdict.repaired = missing
-    verdict.notes.append(
-        "Firehose has confirmed what was put back; the bucket shows it when the stream's buffer "
-        "is written, after 5 minutes as it is set up here and 15 at most"
-    )
+    click.echo(json_text(report.as_json()) if as_json else report.text())
+    raise click.exceptions.Exit(report.status)

@@ -22,7 +22,7 @@ from unittest import mock
 import click
 from click.testing import CliRunner
 
-from archive_tools import backfill, days, reconcile
+from archive_tools import days
 from archive_tools.cli import archive
 from archive_tools.querying import duckdb_engine
 from examples import month, stripe
@@ -119,9 +119,6 @@ def _workspace() -> Iterator[str]:
         }
         stack.enter_context(mock.patch.dict(os.environ, variables))
         stack.enter_context(mock.patch("time.time", NOW.timestamp))
-        clock = mock.Mock(now=lambda _: NOW)
-        for module in (reconcile, backfill):
-            stack.enter_context(mock.patch.object(module, "datetime", clock))
         for module in (days, duckdb_engine):
             stack.enter_context(mock.patch.object(module, "today", NOW.date))
         yield receiver

@@ -1,19 +1,19 @@
-"""All of Stripe's events of a range, by pages of several windows of time at once.
+"""All of Stripe's events of a time range, by pages of several windows of it at once.
 
 Knows how a range is cut so that no event is lost or met twice; not what becomes of them.
 """
 
-import contextlib
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import date
 
 from ..errors import ToolError
-from .event_pages import Listed, Page
-from .stripe_api import MAX_TYPES, StripeApi
+from .options import matches
+from .stripe_api import MAX_TYPES, ListedEvent, Page, StripeApi
+from .time_range import day_of
 
 #: Stripe takes some 300 ms for a page, so so many threads reach its 25 requests a second.
 _THREADS = 8
@@ -23,7 +23,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True)
 class Window:
-    """Seconds of `created`, both ends included. Some of its newest may have been listed."""
+    """Seconds of one UTC day, both ends included. Some of its newest events may be listed."""
 
     first: int
     """Unix seconds."""
@@ -33,6 +33,11 @@ class Window:
     """The id of the last event that has been listed; None at the beginning."""
 
     @property
+    def day(self) -> date:
+        """The UTC day."""
+        return day_of(self.first)
+
+    @property
     def seconds(self) -> int:
         """How long it is."""
         return self.last - self.first + 1
@@ -40,138 +45,111 @@ class Window:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A page of a window, and what is left of the window after it."""
+    """The events of a page, and how far the listing has come with it."""
 
-    window: Window
-    listed: list[Listed]
-    rest: list[Window] = field(default_factory=list)
-
-    @property
-    def seconds(self) -> int:
-        """How many seconds of the range are done with this page."""
-        return self.window.seconds - sum(window.seconds for window in self.rest)
+    events: list[ListedEvent]
+    seconds: int
+    """Of the range that are listed with this page."""
+    finished: date | None
+    """Its day, where nothing is left of that."""
 
 
 def windows(first: int, last: int) -> list[Window]:
-    """Return a range of Unix seconds in days, the one that Stripe forgets first at the front."""
-    starts = range(first, last + 1, _DAY_S)
-    return [Window(start, min(start + _DAY_S - 1, last)) for start in starts]
+    """Return a range of Unix seconds cut at midnight, oldest first: Stripe deletes that first."""
+    starts = [first, *range(first - first % _DAY_S + _DAY_S, last + 1, _DAY_S)]
+    return [Window(start, min(start - start % _DAY_S + _DAY_S - 1, last)) for start in starts]
 
 
-@contextmanager
-def listing(
-    api: StripeApi, todo: Sequence[Window], types: Sequence[str] = ()
-) -> Iterator[Iterator[Fetched]]:
-    """Give the pages of windows as they come, the oldest window first.
+def listing(api: StripeApi, todo: Sequence[Window], types: tuple[str, ...]) -> Iterator[Fetched]:
+    """Yield the pages of windows as they come, the oldest windows first.
 
-    What is left of a window comes after the page that says so. A window with more events than the
-    others is cut in two when a thread has nothing else to do. Only the events of `types` are asked
-    for where they are few enough for Stripe.
+    A window with more events than the others is cut in two where a thread would be idle. Stripe is
+    asked for the events of `types` alone where they are few enough for it.
 
     Raises:
-        ToolError: when the pages are asked for, as `StripeApi.events` does.
+        ToolError: Stripe refused or did not answer.
     """
-    crew = _Crew(api, todo, types if len(types) <= MAX_TYPES else ())
-    try:
-        yield crew.pages()
-    finally:
-        crew.stop()
+    asked = types if len(types) <= MAX_TYPES and not any("*" in name for name in types) else ()
+    tasks: queue.SimpleQueue[Window | None] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[Window, Page] | BaseException] = queue.SimpleQueue()
 
-
-class _Crew:
-    """Threads that take windows from a queue and hand pages over, a few ahead of who reads them."""
-
-    def __init__(self, api: StripeApi, todo: Sequence[Window], types: Sequence[str]) -> None:
-        self._api = api
-        self._types = types
-        self._todo = deque(todo)
-        self._unfinished = len(todo)
-        self._idle = 0
-        self._stopped = False
-        self._changed = threading.Condition()
-        self._ready: queue.Queue[Fetched | BaseException] = queue.Queue(_THREADS)
-
-    def pages(self) -> Iterator[Fetched]:
-        left = self._unfinished
-        for _ in range(_THREADS):
-            # a daemon: nobody who wants to stop waits for Stripe's answer
-            threading.Thread(target=self._work, name="stripe", daemon=True).start()
-        while left:
-            fetched = self._ready.get()
-            if isinstance(fetched, BaseException):
-                raise fetched
-            left += len(fetched.rest) - 1
-            yield fetched
-
-    def stop(self) -> None:
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-
-    def _work(self) -> None:
-        while window := self._next():
+    def work() -> None:
+        while window := tasks.get():
             try:
-                fetched = self._fetch(window)
+                page = api.events(window.first, window.last, asked, window.after)
+                results.put((window, page))
             except BaseException as error:
                 # raised again where the pages are read
-                self._hand_over(error)
-                return
-            # first the page: who reads it is to know of the rest before the rest comes
-            self._hand_over(fetched)
-            self._add(fetched.rest)
+                results.put(error)
 
-    def _hand_over(self, fetched: Fetched | BaseException) -> None:
-        while not self._stopped:
-            with contextlib.suppress(queue.Full):
-                self._ready.put(fetched, timeout=0.1)
-                return
+    for _ in range(_THREADS):
+        # a daemon: the end of the process does not wait for Stripe's answer
+        threading.Thread(target=work, name="stripe", daemon=True).start()
+    waiting, running = deque(todo), 0
 
-    def _next(self) -> Window | None:
-        with self._changed:
-            self._idle += 1
-            while not self._todo and self._unfinished and not self._stopped:
-                self._changed.wait()
-            self._idle -= 1
-            return self._todo.popleft() if self._todo and not self._stopped else None
+    def submit() -> None:
+        nonlocal running
+        # at most one for each thread, so that few pages wait in memory to be read
+        while waiting and running < _THREADS:
+            tasks.put(waiting.popleft())
+            running += 1
 
-    def _add(self, rest: list[Window]) -> None:
-        with self._changed:
-            # to the front, in order: what has begun is finished before the next day begins
-            self._todo.extendleft(reversed(rest))
-            self._unfinished += len(rest) - 1
-            self._changed.notify_all()
-
-    def _fetch(self, window: Window) -> Fetched:
-        page = self._api.events(window.first, window.last, self._types, window.after)
-        if any(event.id == window.after for event, _ in page.listed):
-            raise ToolError(
-                "Stripe sent the same page twice",
-                "what answers at STRIPE_API_BASE does not know `starting_after`: use another",
+    parts = Counter(window.day for window in todo)
+    try:
+        submit()
+        while running:
+            result = results.get()
+            running -= 1
+            if isinstance(result, BaseException):
+                raise result
+            window, page = result
+            rest = _rest(window, page, idle=running + len(waiting) < _THREADS - 1)
+            # to the front: what has begun is finished before the next day begins
+            waiting.extendleft(reversed(rest))
+            parts[window.day] += len(rest) - 1
+            submit()
+            yield Fetched(
+                # a stand-in for Stripe may ignore `created` and `types`
+                [
+                    one
+                    for one in page.events
+                    if window.first <= one.event.created <= window.last
+                    and matches(one.event.type, types)
+                ],
+                window.seconds - sum(part.seconds for part in rest),
+                None if parts[window.day] else window.day,
             )
-        if page.has_more and not page.listed:
-            raise ToolError(
-                "Stripe sent an empty page and said that there are more",
-                "look at what answers at STRIPE_API_BASE, and run this again",
-            )
-        if not page.has_more:
-            return Fetched(window, _within(window, page))
-        return Fetched(window, _within(window, page), self._rest(window, page))
-
-    def _rest(self, window: Window, page: Page) -> list[Window]:
-        """Return what is left of a window, in two if somebody is idle."""
-        rest = replace(window, after=page.listed[-1].event.id)
-        created = [event.created for event, _ in page.listed]
-        # a stand-in may list the oldest first, and then nothing is known of what is to come
-        newest_first = created[0] > created[-1] and created == sorted(created, reverse=True)
-        if not newest_first or created[-1] < window.first:
-            return [rest]
-        rest = replace(rest, last=min(created[-1], window.last))
-        middle = (rest.first + rest.last) // 2
-        if not self._idle or middle == rest.last:
-            return [rest]
-        return [Window(rest.first, middle), replace(rest, first=middle + 1)]
+    finally:
+        for _ in range(_THREADS):
+            tasks.put(None)
 
 
-def _within(window: Window, page: Page) -> list[Listed]:
-    """Return the page's events that are the window's: a stand-in may not know `created`."""
-    return [one for one in page.listed if window.first <= one.event.created <= window.last]
+def _rest(window: Window, page: Page, *, idle: bool) -> list[Window]:
+    """Return what is left of a window after a page, in two where a thread is idle.
+
+    Raises:
+        ToolError: what answers does not page as Stripe does.
+    """
+    if any(event.id == window.after for event, _ in page.events):
+        raise ToolError(
+            "Stripe sent the same page twice",
+            "what answers at STRIPE_API_BASE does not know `starting_after`: use another",
+        )
+    if not page.has_more:
+        return []
+    if not page.events:
+        raise ToolError(
+            "Stripe sent an empty page and said that there are more",
+            "look at what answers at STRIPE_API_BASE, and run this again",
+        )
+    rest = replace(window, after=page.events[-1].event.id)
+    created = [event.created for event, _ in page.events]
+    # a stand-in may list the oldest first, and then nothing is known of what is to come
+    newest_first = created[0] > created[-1] and created == sorted(created, reverse=True)
+    if not newest_first or created[-1] < window.first:
+        return [rest]
+    rest = replace(rest, last=min(created[-1], window.last))
+    middle = (rest.first + rest.last) // 2
+    if not idle or middle == rest.last:
+        return [rest]
+    return [Window(rest.first, middle), replace(rest, first=middle + 1)]

@@ -31,10 +31,7 @@ Run = Callable[..., Result]
 
 
 def stop_clock(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """Give the tools that run in this process one time, in Unix seconds, for a whole test.
-
-    What they archive is still stamped with the time at which it is.
-    """
+    """Give the tools that run in this process one time, in Unix seconds, for a whole test."""
     monkeypatch.setattr("time.time", lambda: float(at))
     monkeypatch.setattr("archive_tools.days.today", lambda: datetime.fromtimestamp(at, UTC).date())
 

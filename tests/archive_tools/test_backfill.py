@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
-from archive_tools.reconciling.backfill_state import State
+from archive_tools.reconciling.checkpoint import Checkpoint
+from archive_tools.reconciling.time_range import day_of
 from tests.archive_tools.conftest import Run, stop_clock
 from tests.fakes.stream import FakeStream
 from tests.fakes.stripe import ENDPOINT, KEY, FakeStripe, Shelf, delivered, event
@@ -24,7 +26,7 @@ from webhook_app.storage.firehose import firehose_client
 from webhook_app.storage.local import LocalArchive
 
 HOUR = 3600
-STATE = "stripe-backfill.json"
+CHECKPOINT = "stripe-backfill.txt"
 
 
 @pytest.fixture(autouse=True)
@@ -122,42 +124,45 @@ def test_only_the_types_that_are_asked_for(
     run: Run, stripe: FakeStripe, folder: Path, now: int
 ) -> None:
     stripe.hold(event(2000, now - HOUR, "payout.paid"), event(2001, now - HOUR, "invoice.paid"))
-    types = ",".join([*(f"made.up_{n}" for n in range(30)), "invoice.paid"])
-    result = backfill(run, stripe, "--types", types)
+    types = [word for n in range(30) for word in ("--type", f"made.up_{n}")]
+    result = backfill(run, stripe, *types, "--type", "invoice.*")
     assert "Archived 1 event of" in result.stdout
-    assert "; 401 skipped, of other types." in result.stdout
-    backfill(run, stripe, "--types", "payout.paid")
+    backfill(run, stripe, "--type", "payout.paid")
     assert archived_ids(folder) == ["evt_002000", "evt_002001"]
 
 
 @pytest.fixture
-def broken_off(run: Run, stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch) -> Result:
-    """A backfill that was ended as soon as the first pages were noted."""
-    note = State.done
+def broken_off(run: Run, stripe: FakeStripe, now: int, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """A backfill that was ended as soon as the first day was done."""
+    stripe.hold(event(700, now - 24 * HOUR), event(701, now - 24 * HOUR - 1))
+    add = Checkpoint.add
 
-    def note_and_end(state: State, *noted: Any) -> None:
-        note(state, *noted)
+    def add_and_end(checkpoint: Checkpoint, day: date) -> None:
+        add(checkpoint, day)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(State, "done", note_and_end)
-        # a call's worth is a page
-        patched.setattr("archive_tools.backfill.MAX_BATCH_RECORDS", 100)
+        patched.setattr(Checkpoint, "add", add_and_end)
         return backfill(run, stripe)
 
 
-def test_an_interrupted_one_goes_on_where_it_was(
+def test_an_interrupted_one_goes_on_with_the_days_that_are_not_done(
     run: Run, stripe: FakeStripe, folder: Path, here: Path, broken_off: Result
 ) -> None:
     assert broken_off.exit_code == 2
-    had = len(archived_ids(folder))
-    assert 0 < had < 400
-    assert (here / STATE).stat().st_mode & 0o777 == 0o600
-    assert KEY not in (here / STATE).read_text()
+    text = (here / CHECKPOINT).read_text()
+    assert KEY not in text
+    task, day, rest = text.split("\n")
+    assert (task, rest) == (f"backfill of {folder}, test mode", "")
+    # of a run that was ended while it wrote
+    (here / CHECKPOINT).write_text(text + "2026-1")
+    stripe.asked.clear()
     result = backfill(run, stripe)
-    # over both runs, and without asking for the pages of the first once more
-    assert "Archived 400 events" in result.stdout
-    assert result.stdout.endswith("; 0 were there already.\n")
+    assert result.exit_code == 0
+    assert f"1 day done before, by {CHECKPOINT}\n" in result.stderr
+    midnight = int(datetime.fromisoformat(f"{day}T00:00Z").timestamp())
+    listed = [asked for asked in stripe.asked if asked.startswith("/v1/events?")]
+    assert not any(f"={midnight}" in asked for asked in listed)
     assert archived_ids(folder) == of(stripe)
     assert list(here.iterdir()) == []
 
@@ -165,13 +170,12 @@ def test_an_interrupted_one_goes_on_where_it_was(
 @pytest.mark.parametrize(
     ("arguments", "variables"),
     [
-        (("--from", "2001-01-01"), {}),
-        (("--types", "invoice.paid"), {}),
+        (("--type", "invoice.paid"), {}),
         (("--archive", "."), {}),
         ((), {"STRIPE_API_KEY": "rk_live_reader"}),
     ],
 )
-def test_the_state_of_another_backfill_is_refused(
+def test_the_checkpoint_of_another_backfill_is_refused(
     run: Run,
     stripe: FakeStripe,
     folder: Path,
@@ -181,39 +185,41 @@ def test_the_state_of_another_backfill_is_refused(
     variables: dict[str, str],
 ) -> None:
     assert "Interrupted" in broken_off.stderr
-    kept, had = (here / STATE).read_bytes(), archived_ids(folder)
-    result = backfill(run, stripe, *arguments, **variables)
+    kept, had = (here / CHECKPOINT).read_bytes(), archived_ids(folder)
+    result = backfill(run, stripe, "--force", *arguments, **variables)
     assert result.exit_code == 2
-    assert f"into {folder}, test mode\n  Cure: finish that one" in result.stderr
-    assert ((here / STATE).read_bytes(), archived_ids(folder)) == (kept, had)
+    assert f"backfill of {folder}, test mode'\n  Cure: finish the backfill" in result.stderr
+    assert ((here / CHECKPOINT).read_bytes(), archived_ids(folder)) == (kept, had)
     # a count disturbs nobody, and another file is another backfill
-    assert backfill(run, stripe, "--from", "2001-01-01", "--dry-run").exit_code == 0
-    another = ("--from", "2001-01-01", "--state", "another.json")
-    assert backfill(run, stripe, *another).exit_code == 0
+    assert backfill(run, stripe, "--type", "a", "--dry-run").exit_code == 0
+    assert backfill(run, stripe, "--type", "a", "--checkpoint", "another.txt").exit_code == 0
 
 
-def test_a_file_of_somebody_else_is_no_state(run: Run, stripe: FakeStripe, here: Path) -> None:
-    (here / STATE).write_text('{"name": "a package of theirs"}')
+@pytest.mark.parametrize("text", ["things to buy", "to do\nto buy\n"])
+def test_a_file_of_somebody_else_is_left_alone(
+    run: Run, stripe: FakeStripe, here: Path, text: str
+) -> None:
+    (here / CHECKPOINT).write_text(text)
     result = backfill(run, stripe)
     assert result.exit_code == 2
-    assert "not a file of a backfill\n  Cure: " in result.stderr
-    assert (here / STATE).read_text() == '{"name": "a package of theirs"}'
+    assert "cannot be the checkpoint of this backfill: its first line is 't" in result.stderr
+    assert (here / CHECKPOINT).read_text() == text
 
 
-def test_where_the_state_cannot_be_kept_nothing_is_archived(
+def test_where_the_checkpoint_cannot_be_kept_nothing_is_archived(
     run: Run, stripe: FakeStripe, folder: Path, here: Path
 ) -> None:
     """A container with a root that nobody can write to, for one."""
-    result = backfill(run, stripe, "--state", str(here / "not there" / STATE))
+    result = backfill(run, stripe, "--checkpoint", str(here / "not there" / CHECKPOINT))
     assert result.exit_code == 2
-    assert "No such file or directory\n  Cure: run it in a folder that can be" in result.stderr
+    assert "No such file or directory\n  Cure: finish the backfill that it is of" in result.stderr
     assert list(folder.rglob("*.gz")) == []
 
 
 def test_what_a_script_reads(run: Run, stripe: FakeStripe) -> None:
     for arguments, new in ((("--dry-run",), "to_archive"), ((), "archived")):
         told = json.loads(backfill(run, stripe, "--json", *arguments).stdout)
-        assert told.keys() == {"days", new, "already_there", "skipped"}
+        assert told.keys() == {"days", new, "already_there"}
         assert told[new] == 400
 
 
@@ -226,20 +232,8 @@ def test_an_archive_of_another_account_gets_nothing(
     assert "evt_005000 for one: STRIPE_API_KEY is of another account" in result.stderr
     assert archived_ids(folder) == ["evt_005000"]
     assert backfill(run, stripe, "--dry-run").exit_code == 0
-    assert backfill(run, stripe, "--anyway").exit_code == 0
+    assert backfill(run, stripe, "--force").exit_code == 0
     assert len(archived_ids(folder)) == 401
-
-
-def test_what_stripe_has_forgotten_meanwhile_is_not_asked_for(
-    run: Run, stripe: FakeStripe, here: Path, broken_off: Result
-) -> None:
-    assert "Interrupted" in broken_off.stderr
-    state = json.loads((here / STATE).read_text())
-    gone = {"first": 1_600_000_000, "last": 1_600_086_399, "after": "evt_gone"}
-    state["left"].append(gone)
-    (here / STATE).write_text(json.dumps(state))
-    assert backfill(run, stripe).exit_code == 0
-    assert not any("evt_gone" in asked for asked in stripe.asked)
 
 
 @pytest.fixture
@@ -250,23 +244,15 @@ def stream() -> Iterator[FakeStream]:
     firehose_client.cache_clear()
 
 
-def test_into_a_bucket_it_goes_through_the_stream_and_only_once(
+def test_into_a_bucket_it_goes_through_the_stream(
     run: Run, stripe: FakeStripe, stream: FakeStream
 ) -> None:
-    """Also while the stream has it in its buffer, and the bucket shows nothing of it."""
     assert "Archived 400 events" in backfill(run, stripe, **stream.variables()).stdout
-    again = backfill(run, stripe, **stream.variables())
-    assert "Archived 0 events" in again.stdout
     assert stream.ids() == of(stripe)
     assert {record["source"] for record in stream.records} == {"events_api"}
-    words = ("reconcile", "--last", "2", "--rate", "100", "--repair", "--in-flight", "0")
-    told = run(*words, **stripe.variables(), **stream.variables())
-    assert told.exit_code == 0
-    assert "400 put back earlier and in Firehose's buffer" in told.stdout
-    assert len(stream.records) == 400
 
 
-def test_a_repair_of_a_bucket_is_not_done_twice(
+def test_a_repair_of_a_bucket_says_when_it_shows(
     run: Run, stripe: FakeStripe, stream: FakeStream, now: int
 ) -> None:
     words = ("reconcile", "--last", "2", "--rate", "100", "--repair")
@@ -275,21 +261,7 @@ def test_a_repair_of_a_bucket_is_not_done_twice(
     assert "Firehose has confirmed what was put back; the bucket shows it when" in told.stderr
     young = sum(one["created"] > now - 900 for one in stripe.shelf.events)
     assert young > 0
-    assert len(stream.records) == 400 - young
-    again = run(*words, **stripe.variables(), **stream.variables())
-    assert again.exit_code == 0
     assert len(stream.records) == len(set(stream.ids())) == 400 - young
-
-
-def test_where_nothing_can_be_remembered_a_repair_is_done_and_says_so(
-    run: Run, stripe: FakeStripe, stream: FakeStream
-) -> None:
-    words = ("reconcile", "--last", "2", "--rate", "100", "--repair", "--on-the-way", "no/file")
-    told = run(*words, **stripe.variables(), **stream.variables())
-    assert told.exit_code == 0
-    assert len(stream.records) > 300
-    said = "no/file cannot be used: No such file or directory. A run within 15 minutes may put"
-    assert told.stderr.count(said) == 1
 
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -327,33 +299,34 @@ def test_killed_in_the_middle_it_loses_nothing_and_doubles_nothing_in_a_folder(
 ) -> None:
     stripe.latency_s = 0.15
     process = start()
-    until(lambda: (here / STATE).exists() and json.loads((here / STATE).read_text())["archived"])
+    until(lambda: archived_ids(folder))
     process.kill()
     process.communicate()
     stripe.latency_s = 0
-    assert 0 < len(archived_ids(folder)) < 400
     assert "were there already" in backfill(run, stripe).stdout
     assert archived_ids(folder) == of(stripe)
 
 
-def test_killed_in_the_middle_it_doubles_a_page_of_each_window_at_most_in_a_stream(
+def test_killed_in_the_middle_it_doubles_the_days_at_work_at_most_in_a_stream(
     run: Run, stripe: FakeStripe, start: Start, stream: FakeStream, here: Path, now: int
 ) -> None:
-    stripe.shelf = Shelf(made(1000, now))
-    stream.latency_s = 0.3
+    """While the stream has them in its buffer, and the bucket shows nothing of it."""
+    before = [event(5000 + n, now - 24 * HOUR - n) for n in range(50)]
+    stripe.shelf = Shelf([*made(1000, now), *before])
+    # so that writing takes 6 s
+    stream.latency_s = 0.05
     process = start(**stream.variables())
-    # the second call is stored, and not yet confirmed
-    until(lambda: (here / STATE).exists() and len(stream.records) > 500)
+    until(lambda: len(stream.records) > 60)
     process.kill()
     process.communicate()
-    had = len(stream.records)
-    windows = len(json.loads((here / STATE).read_text())["left"])
-    assert 500 < had < 1000
-    # as if the file of what is on the way were lost, too
-    told = backfill(run, stripe, "--on-the-way", "another", **stream.variables())
-    assert told.exit_code == 0
+    stream.latency_s = 0
+    had, done = stream.ids(), (here / CHECKPOINT).read_text().splitlines()[1:]
+    assert 60 < len(had) < 1050
+    assert backfill(run, stripe, **stream.variables()).exit_code == 0
     assert sorted(set(stream.ids())) == of(stripe)
-    assert 0 < len(stream.records) - 1000 <= 100 * windows
+    twice = {name for name, count in Counter(stream.ids()).items() if count > 1}
+    days = {str(day_of(one["created"])) for one in stripe.shelf.events if one["id"] in twice}
+    assert not days & set(done)
 
 
 def test_ended_by_a_scheduler_it_leaves_nothing_half_done(
@@ -361,7 +334,7 @@ def test_ended_by_a_scheduler_it_leaves_nothing_half_done(
 ) -> None:
     stripe.latency_s = 0.15
     process = start()
-    until((here / STATE).exists)
+    until((here / CHECKPOINT).exists)
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=20)
     assert (process.returncode, b"Nothing is left half-done" in told) == (2, True)

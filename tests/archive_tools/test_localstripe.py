@@ -115,7 +115,7 @@ def test_what_the_service_missed_of_truly_signed_webhooks_is_found_and_put_back(
     missing = json.loads(found.stdout)["missing"]
     assert len(missing) == 133 - delivered + len(lost)
     # it has no endpoints to ask for
-    assert run(*words, "--repair", "--anyway", **stripe.variables()).exit_code == 0
+    assert run(*words, "--repair", "--force", **stripe.variables()).exit_code == 0
     assert len(files(folder)) == 133
     again = run(*words, **stripe.variables())
     assert (again.exit_code, again.stdout[:14]) == (0, "All 133 events")

@@ -1,6 +1,8 @@
 """Stripe is asked with patience, at a pace, and for every event of a range exactly once."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive_tools.errors import ToolError
-from archive_tools.reconciling.event_pages import Page, page
 from archive_tools.reconciling.listing import Fetched, listing, windows
-from archive_tools.reconciling.pace import Pace, backoff_s
-from archive_tools.reconciling.stripe_api import RefusedError, StripeApi
+from archive_tools.reconciling.rate_limiter import RateLimiter, backoff_s
+from archive_tools.reconciling.stripe_api import Page, RefusedError, StripeApi, decode_page
 from archive_tools.settings import ToolSettings
 from tests.fakes.stripe import KEY, FakeStripe, event
+from tests.support.service import PROJECT
 
 NOW = 1_795_392_000
 EVENTS = [event(n, NOW - n) for n in range(250)]
@@ -47,11 +49,11 @@ def clock() -> Clock:
 @pytest.fixture
 def api(stripe: FakeStripe, clock: Clock) -> StripeApi:
     told = ToolSettings(stripe_api_key=KEY, stripe_api_base=stripe.url)
-    return StripeApi(told, Pace(1000, lambda: clock.now, clock.sleep))
+    return StripeApi(told, RateLimiter(1000, lambda: clock.now, clock.sleep))
 
 
 def ids(page: Page) -> list[str]:
-    return [event.id for event, _ in page.listed]
+    return [event.id for event, _ in page.events]
 
 
 def test_a_page_has_the_newest_of_the_range_and_both_of_its_ends(api: StripeApi) -> None:
@@ -59,7 +61,7 @@ def test_a_page_has_the_newest_of_the_range_and_both_of_its_ends(api: StripeApi)
     assert ids(found) == [f"evt_{n:06d}" for n in range(10, 21)]
     assert not found.has_more
     first = api.events(NOW - 249, NOW)
-    assert (len(first.listed), first.has_more) == (100, True)
+    assert (len(first.events), first.has_more) == (100, True)
     assert ids(api.events(NOW - 249, NOW, after=ids(first)[-1]))[0] == "evt_000100"
 
 
@@ -72,7 +74,7 @@ def test_only_the_types_that_are_asked_for_come(stripe: FakeStripe, api: StripeA
 
 
 def test_the_payload_is_the_page_s_own_bytes(stripe: FakeStripe, api: StripeApi) -> None:
-    (listed,) = api.events(NOW, NOW).listed
+    (listed,) = api.events(NOW, NOW).events
     assert listed.payload == stripe.shelf.rendered(0)
     # and not what an encoder would have made of it
     assert b'\n        "object": {' in listed.payload
@@ -86,7 +88,7 @@ def test_a_page_that_only_a_lenient_parser_reads_is_read_all_the_same(
     stripe.hold(odd)
     found = api.events(NOW - 3, NOW + 5)
     assert ids(found) == ["evt_000900", "evt_000000", "evt_000001", "evt_000002", "evt_000003"]
-    assert [listed.payload for listed in found.listed] == [
+    assert [listed.payload for listed in found.events] == [
         stripe.shelf.rendered(n) for n in range(5)
     ]
 
@@ -94,7 +96,7 @@ def test_a_page_that_only_a_lenient_parser_reads_is_read_all_the_same(
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"data": {}}', b'{"data": [1]}', b"\xff", b""])
 def test_what_is_no_list_of_events_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own words and ours
-        page(body)
+        decode_page(body)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +106,37 @@ def test_what_may_pass_is_tried_again(
     stripe: FakeStripe, api: StripeApi, clock: Clock, fault: str
 ) -> None:
     stripe.script.extend([fault, fault])
-    assert len(api.events(NOW - 9, NOW).listed) == 10
+    assert len(api.events(NOW - 9, NOW).events) == 10
     assert len(stripe.asked) == 3
     first, second = [seconds for seconds in clock.slept if seconds > 0.01]
     assert 0.25 <= first <= 0.5 <= second <= 1
+
+
+def test_a_wait_is_announced(
+    stripe: FakeStripe, api: StripeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stripe out of reach was 48 s of silence."""
+    stripe.script.append("429_after_1_s")
+    api.events(NOW, NOW)
+    assert capsys.readouterr().err == (
+        "Stripe gave status 429 to GET /v1/events, attempt 1 of 8; the next is in 1.0 s\n"
+    )
+
+
+def test_threads_that_wait_together_announce_it_once(clock: Clock) -> None:
+    limiter = RateLimiter(1000, lambda: clock.now, clock.sleep)
+    waits = (0.5, 0.4, 2, 2.5, 1)
+    assert [limiter.hold(seconds) for seconds in waits] == [True, False, True, False, False]
+    clock.now = 2
+    assert limiter.hold(4)
+
+
+def test_an_event_is_known_or_not(stripe: FakeStripe, api: StripeApi) -> None:
+    assert api.has_event("evt_000007")
+    assert not api.has_event("evt_../000007?")
+    stripe.script.append("403")
+    with pytest.raises(RefusedError, match="may not read Events"):
+        api.has_event("evt_000007")
 
 
 def test_the_wait_that_stripe_asks_for_is_kept(
@@ -151,12 +180,12 @@ def test_what_would_be_refused_again_is_not_tried_again(
 
 def test_without_a_key_nothing_is_asked(stripe: FakeStripe) -> None:
     with pytest.raises(ToolError, match=r"STRIPE_API_KEY is not set\n  Cure: .*restricted key"):
-        StripeApi(ToolSettings(stripe_api_base=stripe.url), Pace(100))
+        StripeApi(ToolSettings(stripe_api_base=stripe.url), RateLimiter(100))
     assert stripe.asked == []
 
 
 def test_all_threads_together_keep_the_pace(stripe: FakeStripe) -> None:
-    api = StripeApi(ToolSettings(stripe_api_key=KEY, stripe_api_base=stripe.url), Pace(50))
+    api = StripeApi(ToolSettings(stripe_api_key=KEY, stripe_api_base=stripe.url), RateLimiter(50))
     began = time.monotonic()
     threads = [threading.Thread(target=api.events, args=(NOW, NOW)) for _ in range(16)]
     for thread in threads:
@@ -187,16 +216,15 @@ class Straight(StripeApi):
         query["limit"] = [str(self.page_events)]
         if after:
             query["starting_after"] = [after]
-        return page(self.stripe.page(query))
+        return decode_page(self.stripe.page(query))
 
 
 def listed(api: StripeApi, first: int, last: int) -> list[Fetched]:
-    with listing(api, windows(first, last)) as pages:
-        return list(pages)
+    return list(listing(api, windows(first, last), ()))
 
 
 def listed_ids(pages: list[Fetched]) -> list[str]:
-    return sorted(one.event.id for fetched in pages for one in fetched.listed)
+    return sorted(one.event.id for fetched in pages for one in fetched.events)
 
 
 @settings(max_examples=60, deadline=None)
@@ -221,11 +249,11 @@ def test_every_event_of_a_range_is_listed_exactly_once(
 
 def test_an_event_that_happens_meanwhile_shifts_no_page() -> None:
     stripe = FakeStripe(EVENTS)
-    with listing(Straight(stripe, 10), windows(NOW - 500, NOW + 500)) as pages:
-        found = [next(pages)]
-        for n in range(30):
-            stripe.hold(event(1000 + n, NOW + n))
-        found += pages
+    pages = listing(Straight(stripe, 10), windows(NOW - 500, NOW + 500), ())
+    found = [next(pages)]
+    for n in range(30):
+        stripe.hold(event(1000 + n, NOW + n))
+    found += pages
     of_before = [name for name in listed_ids(found) if name < "evt_001000"]
     assert of_before == sorted(e["id"] for e in EVENTS)
 
@@ -258,20 +286,26 @@ def test_a_stand_in_that_cannot_turn_the_page_is_told_of() -> None:
 def test_an_empty_page_in_the_middle_is_no_end(stripe: FakeStripe, api: StripeApi) -> None:
     """To take it for one would call an archive whole that is not."""
     stripe.fault = "endless"
-    with (
-        pytest.raises(ToolError, match=r"an empty page and said that there are more"),
-        listing(api, windows(NOW - 9, NOW)) as pages,
-    ):
-        list(pages)
+    with pytest.raises(ToolError, match=r"an empty page and said that there are more"):
+        listed(api, NOW - 9, NOW)
 
 
-def test_who_stops_listing_waits_for_no_thread(stripe: FakeStripe) -> None:
-    stripe.latency_s = 5
-    api = StripeApi(ToolSettings(stripe_api_key=KEY, stripe_api_base=stripe.url), Pace(100))
+def test_who_stops_waits_for_no_thread(stripe: FakeStripe) -> None:
+    """A process ends while threads of it wait for Stripe."""
+    stripe.fault = "hang"
+    code = (
+        "import threading, time\n"
+        "from archive_tools.reconciling.listing import listing, windows\n"
+        "from archive_tools.reconciling.rate_limiter import RateLimiter\n"
+        "from archive_tools.reconciling.stripe_api import StripeApi\n"
+        "from archive_tools.settings import ToolSettings\n"
+        f"told = ToolSettings(stripe_api_key={KEY!r}, stripe_api_base={stripe.url!r})\n"
+        "api = StripeApi(told, RateLimiter(100))\n"
+        f"pages = listing(api, windows({NOW - 900_000}, {NOW}), ())\n"
+        "threading.Thread(target=lambda: next(pages), daemon=True).start()\n"
+        "time.sleep(1)\n"
+    )
     began = time.monotonic()
-    with (
-        pytest.raises(KeyboardInterrupt),
-        listing(api, windows(NOW - 100_000, NOW)),
-    ):
-        raise KeyboardInterrupt
-    assert time.monotonic() - began < 2
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, timeout=20)
+    assert len(stripe.asked) == 8
+    assert time.monotonic() - began < 15

@@ -1,4 +1,4 @@
-"""A stream and its bucket on loopback: keeps what PutRecordBatch and PutRecord bring in its buffer.
+"""A stream and its bucket on loopback: keeps what PutRecord brings in its buffer.
 
 The bucket stays empty: it is that of the minutes before the buffer is written.
 """
@@ -21,7 +21,7 @@ class FakeStream:
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
         self.latency_s = 0.0
-        """What it takes for an answer, once the records are stored."""
+        """What it takes for an answer, once the record is stored."""
         self.url = ""
 
     def ids(self) -> list[str]:
@@ -59,6 +59,7 @@ class FakeStream:
 
 class _Server(ThreadingHTTPServer):
     fake: FakeStream
+    request_queue_size = 128
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -76,15 +77,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        assert self.headers["X-Amz-Target"] == "Firehose_20150804.PutRecordBatch"
-        lines = [base64.b64decode(record["Data"]) for record in request["Records"]]
-        assert len(lines) <= 500
-        assert sum(map(len, lines)) <= 4 << 20
-        self.server.fake.records += map(json.loads, lines)
+        assert self.headers["X-Amz-Target"] == "Firehose_20150804.PutRecord"
+        line = base64.b64decode(request["Record"]["Data"])
+        self.server.fake.records.append(json.loads(line))
         time.sleep(self.server.fake.latency_s)
-        results = [{"RecordId": f"r{n}"} for n in range(len(lines))]
-        answer = {"FailedPutCount": 0, "Encrypted": False, "RequestResponses": results}
-        self._answer(json.dumps(answer).encode(), "application/x-amz-json-1.1")
+        self._answer(b'{"RecordId": "r1", "Encrypted": false}', "application/x-amz-json-1.1")
 
     def _answer(self, body: bytes, content_type: str) -> None:
         self.send_response(200)

@@ -225,6 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, fake.page(parse_qs(parts.query)))
         elif parts.path == "/v1/webhook_endpoints":
             self._answer(200, self._endpoints(parse_qs(parts.query)))
+        elif (n := fake.shelf.place_of(parts.path.removeprefix("/v1/events/"))) is not None:
+            self._answer(200, fake.shelf.rendered(n))
         else:
             self._answer(404, b'{"error": {"code": "url_unknown", "message": "What?"}}')
 

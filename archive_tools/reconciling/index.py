@@ -1,0 +1,169 @@
+"""The index of an archive: where each of its events is, and whether Stripe's list should have it.
+
+Read over all cores; knows records, but not their payloads.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+from .. import parallel
+from ..days import Days
+from ..output import progress
+from ..reading import DamageError, Fault, UnreachableError, lines
+from ..storage import Storage, StoredObject, objects_of
+from .options import matches
+from .time_range import TimeRange, day_of
+
+#: An archive that is damaged all over is not listed as a whole; what is more is counted.
+_MOST_FAULTS = 1000
+
+
+class Visibility(IntEnum):
+    """Whether the key's list of events should have an archived event."""
+
+    NOT_AN_EVENT = 0
+    """A thin event, or nothing that looks like an event of Stripe's: in no list."""
+    CONNECTED_ACCOUNT = 1
+    OTHER_MODE = 2
+    MAYBE_DELETED = 3
+    """As old as what Stripe deletes."""
+    OTHER_TYPE = 4
+    """The list is of other types."""
+    LISTED = 5
+
+
+class Scope(NamedTuple):
+    """What is compared."""
+
+    time_range: TimeRange
+    livemode: bool
+    """Of which mode the key sees the events."""
+    types: tuple[str, ...]
+    """As `--type` names them; none for all."""
+
+
+class _Columns(msgspec.Struct):
+    """The columns of a record; the payload is skipped over, not decoded."""
+
+    received_at: datetime
+    id: str | None
+    type: str | None
+    object: str | None
+    account: str | None
+    created: int | None
+    livemode: bool | None
+
+
+_decode = msgspec.json.Decoder(_Columns).decode
+
+
+class Entry(NamedTuple):
+    """The first record of an event."""
+
+    key: str
+    """Of its object."""
+    line: int
+    """Counted from 1."""
+    visibility: Visibility
+
+
+@dataclass
+class Index:
+    """The events of an archive by id: some 250 bytes each."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    extra_copies: Counter[str] = field(default_factory=Counter)
+    """Records beyond the first, of the events that have several."""
+    not_events: int = 0
+    """Records that arrived since the beginning of the range, without an event's id or time."""
+    faults: list[Fault] = field(default_factory=list)
+    """The first thousand."""
+    fault_count: int = 0
+    unreachable: int = 0
+    """Objects that could not be opened; they may be sound, and hide what is in them."""
+
+    def __contains__(self, event_id: str) -> bool:
+        """Whether the archive has an event, so that nothing has to write it."""
+        return event_id in self.entries
+
+    def add(self, event_id: str, entry: Entry) -> None:
+        """Add a record of an event."""
+        if event_id in self.entries:
+            self.extra_copies[event_id] += 1
+        else:
+            self.entries[event_id] = entry
+
+    def add_fault(self, fault: Fault) -> None:
+        """Count something that cannot be read, and keep where it is."""
+        self.fault_count += 1
+        if len(self.faults) < _MOST_FAULTS:
+            self.faults.append(fault)
+
+    def merge(self, part: "Index") -> None:
+        """Add what the index of later objects has."""
+        for event_id, entry in part.entries.items():
+            self.add(event_id, entry)
+        self.extra_copies += part.extra_copies
+        self.not_events += part.not_events
+        self.faults += part.faults[: _MOST_FAULTS - len(self.faults)]
+        self.fault_count += part.fault_count
+        self.unreachable += part.unreachable
+
+
+def build_index(storage: Storage, scope: Scope) -> Index:
+    """Return the index of what an archive has of a range, whenever it arrived.
+
+    Reads from the day before the range up to the newest: a delivery can be three days late, and a
+    gap can be filled at any time after.
+    """
+    index = Index()
+    since = Days(day_of(scope.time_range.first)).widened()
+    tasks = list(parallel.batches(objects_of(storage, since)))
+    work = functools.partial(_read, storage, scope)
+    with progress("Reading the archive", sum(map(len, tasks))) as bar:
+        for task, part in zip(tasks, parallel.over_cores(work, tasks), strict=True):
+            index.merge(part)
+            bar.update(len(task))
+    return index
+
+
+def _read(storage: Storage, scope: Scope, objects: Sequence[StoredObject]) -> Index:
+    index = Index()
+    first, last = scope.time_range.first, scope.time_range.last
+    for stored in objects:
+        try:
+            for number, line in lines(storage, stored.key):
+                try:
+                    columns = _decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    index.add_fault(Fault(stored.key, number, "not a record"))
+                    continue
+                if columns.id is None or columns.created is None:
+                    index.not_events += columns.received_at.timestamp() >= first
+                elif first <= columns.created <= last:
+                    visibility = _visibility(columns, columns.created, scope)
+                    index.add(columns.id, Entry(stored.key, number, visibility))
+        except DamageError as damage:
+            index.add_fault(Fault(stored.key, damage.line, damage.what))
+            index.unreachable += isinstance(damage, UnreachableError)
+    return index
+
+
+def _visibility(columns: _Columns, created: int, scope: Scope) -> Visibility:
+    # a thin event is not in the Events API; what has no mode is not an event of Stripe's
+    if columns.object != "event" or columns.livemode is None:
+        return Visibility.NOT_AN_EVENT
+    if columns.account is not None:
+        return Visibility.CONNECTED_ACCOUNT
+    if columns.livemode is not scope.livemode:
+        return Visibility.OTHER_MODE
+    if scope.time_range.may_be_deleted(created):
+        return Visibility.MAYBE_DELETED
+    return Visibility.LISTED if matches(columns.type or "", scope.types) else Visibility.OTHER_TYPE

@@ -1,0 +1,46 @@
+"""Stripe's events, one by one, with those that the archive lacks written into it."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+
+from webhook_app.events.record import events_api_record
+
+from ..output import progress
+from .listing import Window, listing
+from .stripe_api import Event, StripeApi
+from .writing import Writer
+
+
+def transfer(
+    api: StripeApi,
+    todo: Sequence[Window],
+    types: tuple[str, ...],
+    is_missing: Callable[[Event], bool],
+    writer: Writer | None,
+    finished: Callable[[date], object] = lambda _: None,
+) -> None:
+    """List the events of windows, and write those that are missing.
+
+    Args:
+        api: Stripe.
+        todo: what is listed.
+        types: as `--type` names them; none for all.
+        is_missing: called with each event once.
+        writer: of the archive; None where nothing is to be written.
+        finished: called with each day whose missing events are all confirmed.
+
+    Raises:
+        ToolError: Stripe refused or did not answer, or the archive did not take an event.
+    """
+    with progress("Listing Stripe's events", sum(window.seconds for window in todo)) as bar:
+        for fetched in listing(api, todo, types):
+            for event, payload in fetched.events:
+                if is_missing(event) and writer:
+                    now = datetime.fromtimestamp(time.time(), UTC)
+                    writer.add(events_api_record(payload, now))
+            if fetched.finished:
+                if writer:
+                    writer.flush()
+                finished(fetched.finished)
+            bar.update(fetched.seconds)
