@@ -27,7 +27,7 @@ MADE_BY_USE = {
     ".terraform.lock.hcl",
     "stripe-backfill.json",
     "stripe-on-the-way.txt",
-    "stripe-replay.json",
+    "stripe-replay.jsonl",
     "terraform.tfvars",
     "resolv.conf",
 }
