@@ -21,10 +21,12 @@ from ..output import progress
 from ..reading import DamageError, Fault, lines
 from ..storage import Storage
 
+_ARRIVAL = "received_at, key, line"
+
 #: The values of `--order`. Where `created` is null, the second of the arrival stands for it.
 ORDERS = {
-    "created": "coalesce(created, CAST(strftime('%s', received_at) AS INTEGER)), received_at, key",
-    "arrival": "received_at, key, line",
+    "created": f"coalesce(created, CAST(strftime('%s', received_at) AS INTEGER)), {_ARRIVAL}",
+    "arrival": _ARRIVAL,
 }
 
 #: Faults that are kept one by one; all are counted.

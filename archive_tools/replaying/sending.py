@@ -228,7 +228,11 @@ def _answer(
     session: requests.Session, method: str, url: str, **options: Any
 ) -> tuple[requests.Response, bytes]:
     """Return an answer and the first 64 KiB of its body; redirects are not followed."""
-    with session.request(method, url, allow_redirects=False, stream=True, **options) as answer:
+    host = urlsplit(url).hostname or ""
+    # what stays on this machine is not for a proxy of the environment
+    proxies = {"no_proxy": host} if _LOOPBACK.fullmatch(host) else None
+    options |= {"allow_redirects": False, "stream": True, "proxies": proxies}
+    with session.request(method, url, **options) as answer:
         body = b""
         # the status counts, also where the body breaks off
         with contextlib.suppress(requests.RequestException):

@@ -68,7 +68,7 @@ def test_the_oldest_at_stripe_goes_first(folder: Path, replay: Replay, receiver:
     later = ARRIVED + timedelta(seconds=30)
     store(folder, line_of(4, arrived=later, created=at - 900), name="b.json.gz")
     assert replay("--concurrency", "1").exit_code == 0
-    assert receiver.ids() == ["evt_4", "evt_2", "evt_3", "evt_1"]
+    assert receiver.ids() == ["evt_4", "evt_3", "evt_2", "evt_1"]
 
 
 def test_in_the_order_of_arrival_the_first_to_arrive_goes_first(

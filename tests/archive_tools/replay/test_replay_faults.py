@@ -239,6 +239,14 @@ def test_an_archive_is_not_sent_to_an_archive_but_on_purpose(
     assert sorted(r["payload"] for r in records(other)) == sorted(b.decode() for b in bodies)
 
 
+def test_what_stays_on_this_machine_goes_through_no_proxy(
+    folder: Path, replay: Replay, receiver: Receiver
+) -> None:
+    bodies = store_events(folder, 1)
+    assert replay(HTTP_PROXY=f"http://127.0.0.1:{free_port()}", NO_PROXY="").exit_code == 0
+    assert receiver.accepted == bodies
+
+
 @pytest.mark.parametrize(
     "health",
     [b'{"status": "ok"}', b'{"status": "ok", "version": "1", "timestamp": "", "db": 1}', b"[]"],
