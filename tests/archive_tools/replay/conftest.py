@@ -48,10 +48,10 @@ def store_events(folder: Path, count: int, objects: int = 1) -> list[bytes]:
 
 
 def started(
-    folder: Path, url: str, where: Path, *options: str, max_file_bytes: int = resource.RLIM_INFINITY
+    folder: Path, url: str, where: Path, *options: str, limit: tuple[int, int] | None = None
 ) -> subprocess.Popen[str]:
-    """Start the command as a process, as from a shell."""
-    limit = (resource.RLIMIT_FSIZE, (max_file_bytes, resource.RLIM_INFINITY))
+    """Start the command as a process, as from a shell; a limit is one of `resource` in bytes."""
+    kind, most = limit or (resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
     script = Path(sys.executable).parent / "stripe-archive"
     environment = {"PATH": os.environ["PATH"], "REPLAY_SECRET": SECRET, "PYTHONPATH": str(PROJECT)}
     return subprocess.Popen(
@@ -61,7 +61,7 @@ def started(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(*limit),
+        preexec_fn=lambda: resource.setrlimit(kind, (most, resource.RLIM_INFINITY)),
     )
 
 

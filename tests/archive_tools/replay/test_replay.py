@@ -1,7 +1,7 @@
 """`stripe-archive replay`: what is sent, in which order, and what is reported."""
 
 import json
-import os
+import resource
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -284,22 +284,24 @@ def test_an_option_that_cannot_be_used_is_refused(run: Run) -> None:
 
 def test_millions_of_faults_are_counted_in_little_memory(folder: Path) -> None:
     store(folder, b"\n" * 3_000_000)
-    with started(folder, NOWHERE, folder, "--dry-run", "--json") as process:
-        assert process.stdout
-        report = json.loads(process.stdout.read())
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 1
+    memory = (resource.RLIMIT_DATA, 300_000_000)
+    process = started(folder, NOWHERE, folder, "--dry-run", "--json", limit=memory)
+    output, error = process.communicate(timeout=120)
+    assert process.returncode == 1, error
+    report = json.loads(output)
     assert report["faults"] == 3_000_000
     assert len(report["faults_at"]) == 1000
-    assert usage.ru_maxrss < 200_000  # KiB
 
 
 def test_where_the_disk_is_full_the_fix_is_shown(folder: Path) -> None:
     # without an id each line is an event
     store(folder, signed_record(b"[]").line() * 30_000)
     process = started(
-        folder, "http://127.0.0.1:9/hook", folder, "--dry-run", max_file_bytes=100_000
+        folder,
+        "http://127.0.0.1:9/hook",
+        folder,
+        "--dry-run",
+        limit=(resource.RLIMIT_FSIZE, 100_000),
     )
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2
