@@ -1,1 +1,1 @@
-"""Archived events on their way to somebody else: what `replay` is made of."""
+"""The parts of `flask archive replay`."""

@@ -61,7 +61,7 @@ class Faulty:
         self.stored: list[str] = []
         self._lock = threading.Lock()
 
-    def put(self, record: Record) -> None:
+    def put(self, record: Record, deadline: float) -> None:
         with self._lock:
             self.calls += 1
             if self.faults:

@@ -26,7 +26,7 @@ MADE_BY_USE = {
     "athena-results/",
     ".terraform.lock.hcl",
     "stripe-backfill.txt",
-    "stripe-replay.json",
+    "stripe-replay.jsonl",
     "terraform.tfvars",
     "resolv.conf",
 }

@@ -30,6 +30,7 @@ class Receiver:
         self.connections = 0
         self.most_at_once = 0
         self.health = b"<html>no such page</html>"
+        self.health_path = "/health"
         self.answers: dict[str, int] = {}
         """The status for an event, by its id; 200 for all others."""
         self.script: deque[int | str | dict[str, str]] = deque()
@@ -98,7 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.receiver.connections += 1
 
     def do_GET(self) -> None:
-        self._answer(200 if self.path == "/health" else 404, self.server.receiver.health)
+        self._answer(
+            200 if self.path == self.server.receiver.health_path else 404,
+            self.server.receiver.health,
+        )
 
     def do_POST(self) -> None:
         receiver = self.server.receiver
