@@ -70,10 +70,10 @@ def command(
     index = build_index(storage, Scope(asked, api.livemode, types))
     for text in asked.notes:
         note(text)
-    if index.fault_count:
+    if index.faults.count:
         note(
-            f"{count_text(index.fault_count, 'fault')} in the archive, and what cannot be read may "
-            "be archived again: `flask archive verify` names them"
+            f"{count_text(index.faults.count, 'fault')} in the archive, and what cannot be read "
+            "may be archived again: `flask archive verify` names them"
         )
     todo = windows(asked.first, asked.last)
     checkpoint = None

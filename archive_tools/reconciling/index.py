@@ -16,13 +16,10 @@ import msgspec
 from .. import parallel
 from ..days import Days
 from ..output import progress
-from ..reading import DamageError, Fault, UnreachableError, lines
+from ..reading import Faults, records
 from ..storage import Storage, StoredObject, objects_of
 from .options import matches
 from .time_range import TimeRange, day_of
-
-#: An archive that is damaged all over is not listed as a whole; what is more is counted.
-_MOST_FAULTS = 1000
 
 
 class Visibility(IntEnum):
@@ -83,11 +80,7 @@ class Index:
     """Records beyond the first, of the events that have several."""
     not_events: int = 0
     """Records that arrived since the beginning of the range, without an event's id or time."""
-    faults: list[Fault] = field(default_factory=list)
-    """The first thousand."""
-    fault_count: int = 0
-    unreachable: int = 0
-    """Objects that could not be opened; they may be sound, and hide what is in them."""
+    faults: Faults = field(default_factory=Faults)
 
     def __contains__(self, event_id: str) -> bool:
         """Whether the archive has an event, so that nothing has to write it."""
@@ -100,21 +93,13 @@ class Index:
         else:
             self.entries[event_id] = entry
 
-    def add_fault(self, fault: Fault) -> None:
-        """Count something that cannot be read, and keep where it is."""
-        self.fault_count += 1
-        if len(self.faults) < _MOST_FAULTS:
-            self.faults.append(fault)
-
     def merge(self, part: "Index") -> None:
         """Add what the index of later objects has."""
         for event_id, entry in part.entries.items():
             self.add(event_id, entry)
         self.extra_copies += part.extra_copies
         self.not_events += part.not_events
-        self.faults += part.faults[: _MOST_FAULTS - len(self.faults)]
-        self.fault_count += part.fault_count
-        self.unreachable += part.unreachable
+        self.faults.extend(part.faults)
 
 
 def build_index(storage: Storage, scope: Scope) -> Index:
@@ -138,21 +123,12 @@ def _read(storage: Storage, scope: Scope, objects: Sequence[StoredObject]) -> In
     index = Index()
     first, last = scope.time_range.first, scope.time_range.last
     for stored in objects:
-        try:
-            for number, line in lines(storage, stored.key):
-                try:
-                    columns = _decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError):
-                    index.add_fault(Fault(stored.key, number, "not a record"))
-                    continue
-                if columns.id is None or columns.created is None:
-                    index.not_events += columns.received_at.timestamp() >= first
-                elif first <= columns.created <= last:
-                    visibility = _visibility(columns, columns.created, scope)
-                    index.add(columns.id, Entry(stored.key, number, visibility))
-        except DamageError as damage:
-            index.add_fault(Fault(stored.key, damage.line, damage.what))
-            index.unreachable += isinstance(damage, UnreachableError)
+        for number, columns in records(storage, stored.key, _decode, index.faults):
+            if columns.id is None or columns.created is None:
+                index.not_events += columns.received_at.timestamp() >= first
+            elif first <= columns.created <= last:
+                visibility = _visibility(columns, columns.created, scope)
+                index.add(columns.id, Entry(stored.key, number, visibility))
     return index
 
 

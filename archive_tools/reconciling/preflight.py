@@ -31,10 +31,10 @@ def preflight(api: StripeApi, index: Index, expected: Subscription) -> None:
             "nothing is written",
             f"let the key read Webhook Endpoints, or give --endpoint or --type. {_FORCE}",
         )
-    if index.unreachable:
+    if index.faults.unreachable:
         raise ToolError(
-            f"{count_text(index.unreachable, 'object')} of the archive cannot be opened, and "
-            "what is in there would be written again; nothing is written",
+            f"{count_text(index.faults.unreachable, 'object')} of the archive cannot be opened, "
+            "and what is in there would be written again; nothing is written",
             f"give these credentials the right to read it: `flask archive verify` names each. "
             f"{_FORCE}",
         )

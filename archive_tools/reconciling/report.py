@@ -44,7 +44,7 @@ class Report:
     @property
     def status(self) -> int:
         """The exit status: 1 where something is missing, unknown or unreadable, else 0."""
-        found = self.missing or self.unknown or self.comparison.index.fault_count
+        found = self.missing or self.unknown or self.comparison.index.faults.count
         return int(bool(found or self._nothing_compared))
 
     def text(self) -> str:
@@ -53,10 +53,10 @@ class Report:
 
     def _lines(self) -> Iterator[str]:
         index = self.comparison.index
-        if index.fault_count:
-            faults = count_text(index.fault_count, "fault")
+        if index.faults.count:
+            faults = count_text(index.faults.count, "fault")
             yield f"{faults} in the archive; what cannot be read counts as missing:"
-            yield from _first(index.faults, index.fault_count)
+            yield from _first(index.faults.first, index.faults.count)
         if self.missing:
             tried = sum(event.pending_webhooks > 0 for event in self.missing)
             yield (
@@ -139,8 +139,8 @@ class Report:
                 "events": len(index.extra_copies),
                 "extra_copies": index.extra_copies.total(),
             },
-            "faults": [str(fault) for fault in index.faults],
-            "fault_count": index.fault_count,
+            "faults": [str(fault) for fault in index.faults.first],
+            "fault_count": index.faults.count,
             "notes": self.notes,
         }
 

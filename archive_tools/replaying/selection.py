@@ -4,7 +4,6 @@ Ids and object keys are kept in a temporary SQLite file, which is gone with the 
 are read again when they are sent.
 """
 
-import contextlib
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from webhook_app.events.record import Record
 from ..days import Days
 from ..errors import ToolError
 from ..output import progress
-from ..reading import DamageError, Fault, lines
+from ..reading import Faults, records
 from ..storage import Storage
 
 _ARRIVAL = "received_at, key, line"
@@ -29,14 +28,11 @@ ORDERS = {
     "arrival": _ARRIVAL,
 }
 
-#: Faults that are kept one by one; all are counted.
-MAX_FAULTS = 1000
 
 #: Payloads that are kept because they are in the same objects as those that were sent last.
 MAX_PAYLOAD_BYTES = 64_000_000
 
 _decode = msgspec.json.Decoder(Record).decode
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Event(NamedTuple):
@@ -60,8 +56,7 @@ class Selection:
         self.missing: list[str] = []
         """Ids that are not selected."""
         self._storage = storage
-        self._fault_count = 0
-        self._faults: list[Fault] = []
+        self._faults = Faults()
         self._payloads: dict[str, dict[int, bytes]] = {}
         self._payload_bytes = 0
         # no name makes a temporary file: https://sqlite.org/inmemorydb.html
@@ -139,25 +134,9 @@ class Selection:
         with progress("Reading the archive, day by day", len(found)) as bar:
             for day in found:
                 for stored in self._storage.objects(day):
-                    yield from self._records_of(stored.key)
+                    found_in = records(self._storage, stored.key, _decode, self._faults)
+                    yield from ((stored.key, number, record) for number, record in found_in)
                 bar.update(1)
-
-    def _records_of(self, key: str) -> Iterator[tuple[str, int, Record]]:
-        try:
-            for number, line in lines(self._storage, key):
-                try:
-                    record = _decode(line)
-                except _DECODE_ERRORS:
-                    self._add_fault(key, number, "not a record")
-                else:
-                    yield key, number, record
-        except DamageError as damage:
-            self._add_fault(key, damage.line, damage.what)
-
-    def _add_fault(self, key: str, line: int | None, what: str) -> None:
-        self._fault_count += 1
-        if len(self._faults) < MAX_FAULTS:
-            self._faults.append(Fault(key, line, what))
 
     def __len__(self) -> int:
         """Return how many events are left to send."""
@@ -185,8 +164,8 @@ class Selection:
         """Return what is missing, and how much and what cannot be read, as JSON can hold it."""
         return {
             "missing": [{"id": event_id} for event_id in self.missing],
-            "faults": self._fault_count,
-            "faults_at": [asdict(fault) for fault in self._faults],
+            "faults": self._faults.count,
+            "faults_at": [asdict(fault) for fault in self._faults.first],
         }
 
     def payload(self, event: Event) -> bytes | None:
@@ -210,8 +189,8 @@ class Selection:
         query = "SELECT line FROM event WHERE key = ? AND rowid >= ?"
         wanted = {n for (n,) in self._database.execute(query, [event.key, event.position])}
         payloads = {}
-        with contextlib.suppress(DamageError, *_DECODE_ERRORS):
-            for number, line in lines(self._storage, event.key):
-                if number in wanted:
-                    payloads[number] = _decode(line).payload.encode()
+        # what is wrong in the object was counted when the events were selected
+        for number, record in records(self._storage, event.key, _decode, Faults()):
+            if number in wanted:
+                payloads[number] = record.payload.encode()
         return payloads
