@@ -159,7 +159,7 @@ def test_the_stream_of_dotenv_does_not_fill_a_bucket_that_is_exported(checkout: 
         ARCHIVE_BUCKET="other",
         STRIPE_API_KEY="rk_test_x",
     )
-    assert "What would bring events to s3://other is not known" in told.stderr
+    assert "The stream that fills s3://other is not named" in told.stderr
 
 
 def test_a_relative_folder_of_dotenv_is_the_checkouts_from_everywhere(

@@ -99,14 +99,14 @@ def test_bytes_that_came_while_the_worker_was_busy_are_not_late(tmp_path: Path) 
             request = head(f"Stripe-Signature: {signature(body)}", f"Content-Length: {len(body)}")
             with socket.create_connection(("127.0.0.1", service.port), timeout=30) as half:
                 half.sendall(request + body[:5])
-                time.sleep(3)
-                # 2 x 4.2 s: from 3 s to 11.4 s after the half request began
+                time.sleep(4)
+                # 2 x 4.2 s and a pause: from 4 s to at least 12.4 s after the half request began
                 firehose.behaviour = "hang"
                 busy = socket.create_connection(("127.0.0.1", service.port), timeout=30)
                 busy.sendall(
                     head(f"Stripe-Signature: {signature(b'1')}", "Content-Length: 1") + b"1"
                 )
-                time.sleep(2)
+                time.sleep(3)
                 half.sendall(body[5:])
                 assert b" 500 " in busy.recv(1000)
                 firehose.behaviour = "ok"
