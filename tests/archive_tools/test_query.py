@@ -129,12 +129,11 @@ def test_parquet_keeps_types_and_values(run: Run, tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     found = duckdb.read_parquet(str(path))
     assert [str(type_) for type_ in found.types] == [
-        "VARCHAR", "BIGINT", "DECIMAL(38,3)", "TIMESTAMP", "BOOLEAN", "DATE", "DECIMAL(38,0)",
-        "VARCHAR",
+        "VARCHAR", "BIGINT", "DECIMAL(38,3)", "TIMESTAMP", "BOOLEAN", "DATE", "BIGINT", "VARCHAR",
     ]  # fmt: skip
     first, second = found.fetchall()
     assert first[:3] == ("evt_1", 12340, Decimal("12.340"))
-    assert first[6:] == (Decimal(12340), json.dumps(PAID))
+    assert first[6:] == (12340, json.dumps(PAID))
     assert second[1] is None
 
 
@@ -168,7 +167,7 @@ def test_explain_says_what_would_be_read_and_runs_nothing(folder: Path, run: Run
     result = run("query", "arrivals", "--today", "2026-11-23", "--explain")
     assert result.exit_code == 0
     assert "days     1 of 2, 2026-11-23 to 2026-11-23\nreads    2 objects, " in result.stdout
-    assert "STRFTIME" in result.stdout
+    assert "strftime" in result.stdout
     facts = json.loads(run("query", "SELECT 1 AS a", "--explain", "--json").stdout)
     assert (facts["days"], facts["of_days"], facts["bytes"]) == (0, 2, 0)
 
@@ -203,7 +202,7 @@ def test_faults_are_told_beside_the_result_and_in_the_exit_status(folder: Path, 
     assert json.loads(result.stdout) == [{"n": 3}]
     told = [text for text in result.stderr.splitlines() if "damaged" in text]
     where = f"{folder_name('2026-11-23')}/damaged.json.gz"
-    assert told == [f"  {where} line {n}: not JSON" for n in range(1, 21)]
+    assert told == [f"  {where} line {n}: not one JSON object" for n in range(1, 21)]
     assert "… and 2 more" in result.stderr
 
 
@@ -256,7 +255,7 @@ def test_one_bar_goes_to_its_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         yield (bar := Mock())
         shown.append((label, length, sum(call.args[0] for call in bar.update.call_args_list)))
 
-    for name in ("query", "reporting.survey", "querying.copies", "querying.earliest"):
+    for name in ("query", "reporting.survey", "querying.downloads", "querying.exporting"):
         monkeypatch.setattr(f"archive_tools.{name}.progress", progress)
     run("query", "SELECT count(*) AS n FROM stripe_events")
     assert shown == [("Querying", 100, 100)]
@@ -285,4 +284,4 @@ def test_of_a_statement_that_is_no_query_there_is_one_word(folder: Path) -> None
     call = [sys.executable, "-c", "from archive_tools.cli import archive; archive()"]
     words = ["query", "SHOW TABLES", "--archive", str(folder)]
     done = subprocess.run([*call, *words], capture_output=True, cwd=PROJECT, check=False)
-    assert done.stderr.startswith(b"Error: The query cannot be translated")
+    assert done.stderr.startswith(b"Error: This is no SELECT")
