@@ -23,6 +23,7 @@ from .database import (
     UnreadableError,
     open_database,
 )
+from .deduplication import define_view, earliest_arrivals
 from .downloads import Downloads, open_downloads
 from .functions import MACROS
 from .result import Consumer, Result, collected, ignore
@@ -42,6 +43,7 @@ class Plan:
     types: list[str]
     """Of its columns, as DuckDB calls them."""
     names: list[str]
+    reads_view: bool
     days: list[date]
     """That it reads."""
     of_days: int
@@ -78,7 +80,8 @@ class DuckDBEngine:
         size = sum(stored.size for stored in objects)
         types = [type_.duckdb.replace("TIMESTAMPTZ", "TIMESTAMP") for _, type_ in query.columns]
         names = [name for name, _ in query.columns]
-        return Plan(query.sql, types, names, days, len(self.days), len(objects), size)
+        reads_view = any(read.table == VIEW for read in query.reads)
+        return Plan(query.sql, types, names, reads_view, days, len(self.days), len(objects), size)
 
     def run(self, sql: str, tell: Callable[[int], None] = ignore) -> Result:
         """Return the result of a query of Athena's dialect, as `Engine` says; times are UTC.
@@ -95,12 +98,16 @@ class DuckDBEngine:
             ToolError: it is wrong, or fails at a value.
         """
         plan = self.plan(sql)
-        count = self.reading(
-            plan.days,
-            lambda: self.database.stream(
+
+        def work() -> int:
+            if plan.reads_view:
+                self.database.rows(earliest_arrivals(Days()))
+                define_view(self.database)
+            return self.database.stream(
                 plan.sql, lambda rows: consume(plan.names, plan.types, rows), tell
-            ),
-        )
+            )
+
+        count = self.reading(plan.days, work)
         scanned = (
             f"DuckDB read {count_text(plan.objects, 'object')} of {len(plan.days):,} of "
             f"{count_text(plan.of_days, 'day')}, {bytes_text(plan.size)}"

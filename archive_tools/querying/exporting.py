@@ -1,8 +1,4 @@
-"""Days of the archive as Parquet or NDJSON, in folders of the same names: one COPY of DuckDB's.
-
-The view sorts every payload. An export finds each event's earliest arrival by ids and times alone,
-and then compares each row with that.
-"""
+"""Days of the archive as Parquet or NDJSON, in folders of the same names: one COPY of DuckDB's."""
 
 import shutil
 from collections import Counter
@@ -16,9 +12,10 @@ from ..errors import ToolError
 from ..output import progress
 from ..reading import Fault
 from ..storage import Storage
+from .deduplication import define_view, earliest_arrivals
 from .duckdb_engine import DuckDBEngine, open_duckdb
 from .fields import Field
-from .schema import TABLE, VIEW, relations, view_over
+from .schema import TABLE, VIEW, relations
 from .translation import PARTITIONS, translated_condition
 from .types import quoted, text_literal
 
@@ -29,28 +26,6 @@ _FORMATS = {
     "parquet": f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP}",
     "ndjson": "FORMAT json, COMPRESSION gzip, FILE_EXTENSION 'ndjson.gz'",
 }
-
-# as the view orders: by arrival, nulls last; the day decides between the same record in two
-_MOMENT = "coalesce(received_at, '~') || ' ' || year || month || day"
-
-_EARLIEST = f"""CREATE OR REPLACE TEMP TABLE earliest AS
-    SELECT id, min(moment) AS moment, arg_min(n, moment) AS n
-    FROM (
-      SELECT id, {_MOMENT} AS moment, count(*) AS n FROM {TABLE} WHERE id IS NOT NULL GROUP BY ALL
-    )
-    GROUP BY id HAVING right(min(moment), 8) BETWEEN {{first}} AND {{last}}"""  # noqa: S608
-
-_ONCE = f"""CREATE OR REPLACE TEMP VIEW once AS
-    SELECT delivery.* FROM {TABLE} AS delivery JOIN earliest
-      ON delivery.id = earliest.id AND {_MOMENT} = moment AND n = 1"""  # noqa: S608
-
-# the same record twice in a day; the files are read once more for these
-_TIES = f"""
-    UNION ALL SELECT * EXCLUDE (nth) FROM (
-      SELECT delivery.*, row_number() OVER (PARTITION BY delivery.id) AS nth
-      FROM {TABLE} AS delivery JOIN earliest
-        ON delivery.id = earliest.id AND {_MOMENT} = moment AND n > 1
-    ) WHERE nth = 1"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -130,11 +105,7 @@ def _find_earliest(engine: DuckDBEngine, days: Days) -> list[date]:
     """
     last = days.last and days.last + timedelta(days=1)
     searched = [day for day in engine.days if day in Days(None, last)]
-    first_day, last_day = (
-        text_literal(f"{day.isoformat().replace('-', '')}")
-        for day in (days.first or date.min, days.last or date.max)
-    )
-    sql = _EARLIEST.format(first=first_day, last=last_day)
+    sql = earliest_arrivals(days)
     with progress("Finding earliest arrivals", 100) as bar:
         engine.reading(searched, lambda: engine.database.stream(sql, list, bar.update))
     return searched
@@ -151,9 +122,7 @@ def _written(
         # after damage it begins anew
         shutil.rmtree(partitions, ignore_errors=True)
         if options.table == VIEW:
-            ((ties,),) = database.rows("SELECT count(*) FROM earliest WHERE n > 1")
-            database.rows(_ONCE + (_TIES if ties else ""))
-            database.rows(f"CREATE OR REPLACE VIEW {VIEW} AS {view_over('once')}")
+            define_view(database)
         copy = (
             f"COPY ({_selected(options, rows)}) TO {text_literal(str(partitions))}"
             f" ({_FORMATS[options.form]}, PARTITION_BY ({', '.join(PARTITIONS)}),"

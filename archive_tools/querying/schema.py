@@ -41,7 +41,8 @@ def table() -> Relation:
 @functools.cache
 def view() -> Relation:
     """Return the view."""
-    return Relation(VIEW, dict(_view()[1]), is_archive=True)
+    _, columns = Translator({TABLE: table()}, None).query(parsed(_view_sql()), None)
+    return Relation(VIEW, dict(columns), is_archive=True)
 
 
 @functools.cache
@@ -50,20 +51,13 @@ def relations() -> dict[str, Relation]:
     return {TABLE: table(), VIEW: view()}
 
 
-@functools.cache
-def _view() -> tuple[str, list[tuple[str, Type]]]:
-    """Return the view's query in DuckDB's SQL, and its columns."""
-    return Translator({TABLE: table()}, None).query(parsed(view_sql()), None)
-
-
-def view_sql() -> str:
-    """Return the query of the view in Athena's dialect."""
+def _view_sql() -> str:
     return (SCHEMA / f"{VIEW}.sql").read_text().partition(f"VIEW {VIEW} AS\n")[2]
 
 
 def view_over(once: str) -> str:
     """Return the view's query over rows of which each is an event's earliest arrival already."""
-    tree = parsed(view_sql())
+    tree = parsed(_view_sql())
     for window in tree.find_all(exp.Window):
         window.replace(exp.Literal.number(1))
     # under the name of the table, other rows
@@ -72,7 +66,7 @@ def view_over(once: str) -> str:
 
 
 def table_definition(files: Sequence[Path], roots: Sequence[Path], path: str) -> str:
-    """Return the statements that make the table of some files, and the view.
+    """Return the statement that makes the table of some files.
 
     Args:
         files: to be read, as many as there are.
@@ -89,8 +83,7 @@ def table_definition(files: Sequence[Path], roots: Sequence[Path], path: str) ->
         CREATE OR REPLACE VIEW {TABLE} AS SELECT {", ".join(record_columns())},
           substr(key, 15, 4) AS year, substr(key, 26, 2) AS month, substr(key, 33, 2) AS day,
           {path} AS "$path"
-        FROM (SELECT *, CASE {cases} END AS key FROM {_records(files)});
-        CREATE OR REPLACE VIEW {VIEW} AS {_view()[0]}
+        FROM (SELECT *, CASE {cases} END AS key FROM {_records(files)})
     """  # noqa: S608 - of our own names
 
 
