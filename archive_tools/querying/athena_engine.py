@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from deploy.costs import TB, Assumptions
-
 from ..errors import ToolError
 from ..output import bytes_text, note
 from ..settings import ToolSettings
 from ..storage import FolderStorage, Storage, said
 from .athena_values import duckdb_type, value
-from .dialect import refuse_all_but_select
 from .result import Consumer, Result, Row, collected, ignore
 
 if TYPE_CHECKING:
@@ -85,6 +82,8 @@ class AthenaEngine:
         Raises:
             ToolError: it is no SELECT, Athena refused it, or it failed.
         """
+        from .dialect import refuse_all_but_select
+
         refuse_all_but_select(sql)
         try:
             query = self._client.start_query_execution(
@@ -182,6 +181,8 @@ def price_usd(scanned_bytes: float) -> float:
 
     https://aws.amazon.com/athena/pricing/
     """
+    from deploy.costs import TB, Assumptions
+
     given = Assumptions()
     return given.prices.athena_tb.of(max(scanned_bytes, given.athena_least_bytes) / TB)
 

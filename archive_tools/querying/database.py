@@ -13,17 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import ToolError
+from . import not_installed
 from .types import text_literal
 
 try:
     import duckdb
-    import sqlglot  # noqa: F401 - both are missed at once
 except ModuleNotFoundError as missing:
-    raise ToolError(
-        f"{missing.name} is not installed",
-        "`make tools`, or `pip install --require-hashes -r requirements/tools.txt`",
-    ) from missing
+    raise not_installed(missing) from missing
 
 #: The errors that come from the words of a query, and not from what it reads.
 _OF_THE_QUERY = (

@@ -7,14 +7,19 @@ import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.dialects.trino import Trino
-from sqlglot.errors import SqlglotError
-from sqlglot.parsers.trino import TrinoParser
-from sqlglot.tokenizer_core import TokenType
-
 from ..errors import ToolError
+from . import not_installed
+from .types import Type, decimal, timestamp, zoned
+
+try:
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.dialects.trino import Trino
+    from sqlglot.errors import SqlglotError
+    from sqlglot.parsers.trino import TrinoParser
+    from sqlglot.tokenizer_core import TokenType
+except ModuleNotFoundError as missing:
+    raise not_installed(missing) from missing
 
 # what it would log about a statement that it cannot read, the error says
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -39,6 +44,19 @@ def _marked(parse: Callable[[Any], exp.Expr | None]) -> Callable[[Any], exp.Expr
         return node
 
     return marked
+
+
+_SIMPLE = {
+    exp.DType.BOOLEAN: "boolean",
+    exp.DType.TINYINT: "tinyint",
+    exp.DType.SMALLINT: "smallint",
+    exp.DType.INT: "integer",
+    exp.DType.BIGINT: "bigint",
+    exp.DType.DOUBLE: "double",
+    exp.DType.DATE: "date",
+    exp.DType.JSON: "json",
+    exp.DType.VARBINARY: "varbinary",
+}
 
 
 class AthenaSelect(Trino):
@@ -111,3 +129,32 @@ def only(node: exp.Expr, *known: str) -> None:
     for name, value in node.args.items():
         if value and name not in known:
             raise refused(node, f"{type(node).__name__} with {name.strip('_')} is not supported")
+
+
+def named_type(node: exp.DataType) -> Type | None:
+    """Return the type that a query names, None for one that is not supported."""
+    kind = node.this
+    parts = node.expressions
+    numbers = [int(p.name) for p in parts if isinstance(p, exp.DataTypeParam) and p.name.isdigit()]
+    if kind in _SIMPLE:
+        return Type(_SIMPLE[kind])
+    if kind == exp.DType.VARCHAR or (kind == exp.DType.TEXT and not parts):
+        return Type("varchar", tuple(numbers))
+    if kind == exp.DType.DECIMAL:
+        precision, scale = (*numbers, 38, 0)[:2] if len(numbers) != 1 else (numbers[0], 0)
+        return decimal(precision, scale) if scale <= precision <= 38 else None
+    if kind == exp.DType.TIMESTAMP and numbers in ([], [0], [3], [6]):
+        return timestamp(*numbers)
+    if kind == exp.DType.TIMESTAMPTZ and numbers in ([], [3]):
+        return zoned()
+    if kind in (exp.DType.ARRAY, exp.DType.MAP):
+        inner = [named_type(p) if isinstance(p, exp.DataType) else None for p in parts]
+        return Type(kind.value.lower(), tuple(inner)) if inner and None not in inner else None
+    if kind == exp.DType.STRUCT:
+        fields = [
+            (p.name.lower(), named_type(p.args["kind"])) if isinstance(p, exp.ColumnDef) else None
+            for p in parts
+        ]
+        found = [field for field in fields if field and field[1]]
+        return Type("row", tuple(found)) if found and len(found) == len(fields) else None
+    return None

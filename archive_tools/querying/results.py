@@ -29,10 +29,9 @@ FORMATS = ("table", "csv", "json", "parquet")
 _WIDEST = 80
 
 _CHUNK = 1 << 16
-_LONGEST_ROW_BYTES = 1 << 28
 
-#: Rows that DuckDB holds to write them together; with payloads of 5 KB, 100 MB a thread.
-_ROW_GROUP = 20_480
+#: Rows that DuckDB holds to write them together; with payloads of 5 KB, 40 MB a thread.
+_ROW_GROUP = 8_192
 
 
 @contextmanager
@@ -165,10 +164,11 @@ def _parquet(path: Path, names: Sequence[str], types: Sequence[str], rows: Itera
 
     with tempfile.TemporaryDirectory(prefix="stripe-archive-") as folder:
         lines = Path(folder, "rows.json")
+        longest = 1
         with lines.open("w", encoding="utf-8") as file:
             for row in rows:
                 values = {f"c{n}": _finite(value) for n, value in enumerate(row)}
-                file.write(json.dumps(values, default=_text) + "\n")
+                longest = max(longest, file.write(json.dumps(values, default=_text) + "\n"))
         # JSON has no bytes; and of a JSON document its text is wanted, not a text of that
         read_as = {"BLOB": "VARCHAR", "JSON": "VARCHAR"}
         columns = ", ".join(f"c{n}: '{read_as.get(t, t)}'" for n, t in enumerate(types))
@@ -177,10 +177,12 @@ def _parquet(path: Path, names: Sequence[str], types: Sequence[str], rows: Itera
             for n, (name, type_) in enumerate(zip(names, types, strict=True))
         )
         with open_database(path.parent, Path(folder)) as database:
+            # each thread holds rows
+            database.rows("SET threads = 1")
             database.rows(
                 f"""COPY (SELECT {selected} FROM read_json({text_literal(str(lines))},
                   format = 'newline_delimited', columns = {{{columns}}},
-                  maximum_object_size = {_LONGEST_ROW_BYTES}
+                  maximum_object_size = {longest}
                 )) TO {text_literal(str(path))}
                 (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"""  # noqa: S608
             )

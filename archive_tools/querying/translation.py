@@ -17,7 +17,7 @@ from sqlglot import exp
 from ..errors import ToolError
 from .calls import Calls
 from .casts import cast, coerced
-from .dialect import AthenaSelect, only, parsed, refused
+from .dialect import AthenaSelect, named_type, only, parsed, refused
 from .types import (
     BIGINT,
     BOOLEAN,
@@ -35,7 +35,6 @@ from .types import (
     array,
     common,
     decimal,
-    of_sqlglot,
     quoted,
     text_literal,
     timestamp,
@@ -149,7 +148,10 @@ def translated(
         ToolError: it is no SELECT, or has something whose result could be another than Athena's.
     """
     translator = Translator(relations, today)
-    text, columns = translator.query(parsed(sql), None)
+    try:
+        text, columns = translator.query(parsed(sql), None)
+    except RecursionError as error:
+        raise ToolError("The query is nested too deeply", "make it of parts, by WITH") from error
     for name, type_ in columns:
         if type_.is_interval:
             raise ToolError(
@@ -249,7 +251,7 @@ class Translator:
             relation = Relation(self._name(), dict(columns))
             texts.append(f"{relation.name} ({', '.join(quoted(n) for n, _ in columns)}) AS ({sql})")
             made[cte.alias.lower()] = relation
-        yield f"WITH {', '.join(texts)} "
+        yield f"WITH {', '.join(texts)}\n"
         self._relations.pop()
 
     def _renamed(
@@ -325,12 +327,12 @@ class Translator:
             scope.windows[window.name.lower()] = window
         where = node.args.get("where")
         if where:
-            clauses += f" WHERE {self.boolean(where.this, scope)}"
+            clauses += f"\nWHERE {self.boolean(where.this, scope)}"
         self.keep_conditions(where and where.this, scope, self._is_outer(node))
         items = self._items(node, scope)
         clauses += self._group(node, scope, items)
         if having := node.args.get("having"):
-            clauses += f" HAVING {self.boolean(having.this, scope)}"
+            clauses += f"\nHAVING {self.boolean(having.this, scope)}"
         distinct = node.args.get("distinct")
         if distinct:
             only(distinct)
@@ -397,7 +399,7 @@ class Translator:
                     return f"({key(item.this)})"
             return self.value(item, scope).sql
 
-        return f" GROUP BY {', '.join(map(key, group.expressions))}"
+        return f"\nGROUP BY {', '.join(map(key, group.expressions))}"
 
     @staticmethod
     def _numbered(item: exp.Expr, items: Sequence[_T]) -> _T:
@@ -417,7 +419,7 @@ class Translator:
         text = ""
         if order := node.args.get("order"):
             keys = [self._sort_key(key, columns, scope, items) for key in order.expressions]
-            text += f" ORDER BY {', '.join(keys)}"
+            text += f"\nORDER BY {', '.join(keys)}"
         if limit := node.args.get("limit"):
             if isinstance(limit, exp.Fetch):
                 options = limit.args.get("limit_options")
@@ -475,7 +477,7 @@ class Translator:
         if not from_:
             return ""
         only(from_, "this")
-        text = f" FROM {self._factor(from_.this, scope)}"
+        text = f"\nFROM {self._factor(from_.this, scope)}"
         for join in node.args.get("joins") or []:
             text += self._join(join, scope)
         return text
@@ -622,18 +624,27 @@ class Translator:
                 continue
             if any(column.name.lower() not in PARTITIONS for column in columns):
                 continue
-            found = {
-                id(source): source
-                for column in columns
-                for source in scope.sources
-                if column.name.lower() in source.columns
-                and column.table.lower() in ("", source.alias)
-            }
-            (source, *others) = found.values() or [None]
-            if source and source.read and not others and not scope.shared:
+            source = self._one_source(columns, scope)
+            if source and source.read and not scope.shared:
                 names = {name: Typed(f'"{name}"', VARCHAR) for name in PARTITIONS}
                 bare = Scope([_Source(source.alias, names)])
                 source.read.conditions.append(self.boolean(part, bare))
+
+    @staticmethod
+    def _one_source(columns: Sequence[exp.Column], scope: Scope) -> _Source | None:
+        """Return the part of FROM that all columns are of, if it is one."""
+        found = None
+        for column in columns:
+            sources = [
+                source
+                for source in scope.sources
+                if column.name.lower() in source.columns
+                and column.table.lower() in ("", source.alias)
+            ]
+            if len(sources) != 1 or found not in (None, sources[0]):
+                return None
+            (found,) = sources
+        return found
 
     # expressions
 
@@ -754,10 +765,12 @@ class Translator:
         value = self.value(node.this, scope)
         return Typed(f"({value.sql})", value.type)
 
-    def _connective(self, node: exp.Expr, scope: Scope) -> Typed:
-        word = "AND" if isinstance(node, exp.And) else "OR"
-        parts = [self.boolean(part, scope) for part in (node.this, node.expression)]
-        return Typed(f"({parts[0]} {word} {parts[1]})", BOOLEAN)
+    def _connective(self, node: exp.Connector, scope: Scope) -> Typed:
+        word = " AND " if isinstance(node, exp.And) else " OR "
+        # flat, since a chain of hundreds is deeper than Python's stack
+        return Typed(
+            f"({word.join(self.boolean(part, scope) for part in node.flatten())})", BOOLEAN
+        )
 
     def _not(self, node: exp.Not, scope: Scope) -> Typed:
         return Typed(f"(NOT {self.boolean(node.this, scope)})", BOOLEAN)
@@ -859,7 +872,7 @@ class Translator:
 
     def _cast(self, node: exp.Cast, scope: Scope) -> Typed:
         only(node, "this", "to", "safe", "requires_string")
-        target = of_sqlglot(node.to)
+        target = named_type(node.to)
         if target is None:
             raise refused(node, f"The type {node.to.sql(AthenaSelect)} is not supported")
         if not node.meta.get("call"):

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlglot import exp
-
 _INTEGERS = {"tinyint": 3, "smallint": 5, "integer": 10, "bigint": 19}
 """Digits that each of them has as a decimal."""
 
@@ -18,18 +16,6 @@ _DUCKDB = {
     "interval day to second": "INTERVAL",
     "interval year to month": "INTERVAL",
     "unknown": "VARCHAR",
-}
-
-_SIMPLE = {
-    exp.DType.BOOLEAN: "boolean",
-    exp.DType.TINYINT: "tinyint",
-    exp.DType.SMALLINT: "smallint",
-    exp.DType.INT: "integer",
-    exp.DType.BIGINT: "bigint",
-    exp.DType.DOUBLE: "double",
-    exp.DType.DATE: "date",
-    exp.DType.JSON: "json",
-    exp.DType.VARBINARY: "varbinary",
 }
 
 
@@ -177,32 +163,3 @@ def _common_number(left: Type, right: Type) -> Type:
         (p1, s1), (p2, s2) = left.as_decimal, right.as_decimal
         return decimal(max(p1 - s1, p2 - s2) + max(s1, s2), max(s1, s2))
     return max(left, right, key=lambda type_: _NUMBERS.index(type_.name))
-
-
-def of_sqlglot(node: exp.DataType) -> Type | None:
-    """Return the type that a query names, None for one that is not supported."""
-    kind = node.this
-    parts = node.expressions
-    numbers = [int(p.name) for p in parts if isinstance(p, exp.DataTypeParam) and p.name.isdigit()]
-    if kind in _SIMPLE:
-        return Type(_SIMPLE[kind])
-    if kind == exp.DType.VARCHAR or (kind == exp.DType.TEXT and not parts):
-        return Type("varchar", tuple(numbers))
-    if kind == exp.DType.DECIMAL:
-        precision, scale = (*numbers, 38, 0)[:2] if len(numbers) != 1 else (numbers[0], 0)
-        return decimal(precision, scale) if scale <= precision <= 38 else None
-    if kind == exp.DType.TIMESTAMP and numbers in ([], [0], [3], [6]):
-        return timestamp(*numbers)
-    if kind == exp.DType.TIMESTAMPTZ and numbers in ([], [3]):
-        return zoned()
-    if kind in (exp.DType.ARRAY, exp.DType.MAP):
-        inner = [of_sqlglot(p) if isinstance(p, exp.DataType) else None for p in parts]
-        return Type(kind.value.lower(), tuple(inner)) if inner and None not in inner else None
-    if kind == exp.DType.STRUCT:
-        fields = [
-            (p.name.lower(), of_sqlglot(p.args["kind"])) if isinstance(p, exp.ColumnDef) else None
-            for p in parts
-        ]
-        found = [field for field in fields if field and field[1]]
-        return Type("row", tuple(found)) if found and len(found) == len(fields) else None
-    return None

@@ -114,6 +114,10 @@ def test_the_conditions_on_the_days_alone_decide_what_is_read(
         ("SELECT 1 FROM (SELECT '1' AS id) a LEFT JOIN stripe_webhooks b ON a.id = b.id "
          "WHERE b.year IS NULL", 5),
         ("SELECT \"$path\" FROM stripe_webhooks WHERE year = '2025'", 1),
+        ("SELECT 1 FROM stripe_webhooks a WHERE a.year = '2025' AND EXISTS "
+         "(SELECT 1 FROM stripe_webhooks b WHERE b.year = a.year AND b.day = '22')", 2),
+        ("SELECT 1 FROM stripe_webhooks WHERE day = '22' AND "
+         "(id = 'x'" + " OR id = 'y'" * 500 + ")", 1),
     ],
 )  # fmt: skip
 def test_every_reading_of_the_table_counts(sql: str, kept: int, planner: DuckDBEngine) -> None:
@@ -204,6 +208,14 @@ def test_what_is_inside_a_translated_function_is_translated_too(folder: Path) ->
     sql = "SELECT approx_percentile(TRY_CAST(json_extract_scalar(payload, '$.n') AS bigint), 0.5)"
     with open_duckdb(FolderStorage(folder, "archive")) as engine:
         assert engine.run(f"{sql} FROM stripe_webhooks").rows == [(3,)]
+
+
+def test_instants_stay_in_the_order_of_the_query(folder: Path) -> None:
+    sql = "SELECT from_unixtime(n) AS at FROM UNNEST(sequence(1, 100000)) AS t (n) ORDER BY n DESC"
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
+        rows = engine.run(sql).rows
+    assert rows == sorted(rows, reverse=True)
+    assert len(rows) == 100_000
 
 
 def test_a_record_beyond_duckdbs_own_limit_is_read(folder: Path) -> None:
@@ -360,6 +372,57 @@ def test_a_key_that_climbs_out_of_its_folder_is_not_followed(
         assert not list(temporary.parent.rglob("out.json.gz"))
     assert len(result.rows) == 6
     assert result.faults == []
+
+
+def test_a_key_need_be_no_name_of_a_file(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = (
+        "x" * 300 + ".json.gz",
+        "a.json.gz",
+        "a.json.gz/b.json.gz",
+        "a//b.json.gz",
+        "é\n.json.gz",
+    )
+    with bucket_like(days, monkeypatch) as storage, open_duckdb(storage) as engine:
+        for number, name in enumerate(keys):
+            boto3.client("s3", REGION).put_object(
+                Bucket=BUCKET,
+                Key=f"{folder_name(DAYS[4])}/{name}",
+                Body=gzip.compress(line(f"key_{number}")),
+            )
+        result = engine.run(
+            "SELECT id, \"$path\" FROM stripe_webhooks WHERE id LIKE 'key%' ORDER BY 1"
+        )
+    origin = f"s3://{BUCKET}/{folder_name(DAYS[4])}"
+    assert result.rows == [(f"key_{n}", f"{origin}/{name}") for n, name in enumerate(keys)]
+    assert result.faults == []
+
+
+def test_a_pipe_in_the_folder_is_left_out_and_not_waited_for(days: Path) -> None:
+    os.mkfifo(days / folder_name(DAYS[4]) / "pipe.json.gz")
+    with open_duckdb(FolderStorage(days, "archive")) as engine:
+        result = engine.run(ALL_IDS)
+    assert len(result.rows) == 5
+    assert "pipe.json.gz: left out: it is no file" in str(result.faults[0])
+
+
+def test_a_payload_that_is_no_json_stops_no_query(folder: Path) -> None:
+    payloads = ("no json", {"a": {"b": 1}}, "[1, 2]", '"text"', "")
+    store(folder, *(line(str(n), payload) for n, payload in enumerate(payloads)))
+    sql = (
+        "SELECT id, json_extract(payload, '$.a'), json_extract_scalar(payload, '$.a.b'),"
+        " json_array_length(payload),"
+        " CAST(json_extract(payload, '$.a') AS map(varchar, bigint))['b']"
+        " FROM stripe_webhooks ORDER BY id"
+    )
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
+        rows = engine.run(sql).rows
+    assert rows == [
+        ("0", None, None, None, None),
+        ("1", '{"b":1}', "1", None, 1),
+        ("2", None, None, 2, None),
+        ("3", None, None, None, None),
+        ("4", None, None, None, None),
+    ]
 
 
 def test_an_object_that_s3_does_not_give_is_told_and_the_rest_is_read(

@@ -137,6 +137,39 @@ def test_parquet_keeps_types_and_values(run: Run, tmp_path: Path) -> None:
     assert second[1] is None
 
 
+def test_json_is_itself_in_parquet_and_an_interval_is_refused(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "result.parquet"
+    currency = "json_extract(payload, '$.data.object.currency')"
+    sql = f"SELECT {currency} AS j FROM stripe_webhooks ORDER BY id"
+    assert run("query", sql, "--format", "parquet", "--output", str(path)).exit_code == 0
+    assert duckdb.read_parquet(str(path)).fetchall() == [('"kwd"',), (None,)]
+    sql = "SELECT created_at - received_at AS i FROM stripe_events"
+    refused = run("query", sql, "--format", "parquet", "--output", str(path))
+    assert refused.exit_code == 2
+    assert "date_diff" in refused.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_rows_are_written_as_they_come(form: str, folder: Path, tmp_path: Path) -> None:
+    # 200 MB of rows, of which one in memory at a time is enough
+    many = "SELECT n, lpad('x', 5000, 'xy') AS text FROM UNNEST(sequence(1, 40000)) AS t (n)"
+    script = (
+        "import resource, sys; from archive_tools.cli import archive\n"
+        "try: archive()\n"
+        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    words = ["query", many, "--archive", str(folder), "--format", form, "--output"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words, str(tmp_path / "result")],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / "result").stat().st_size > 40_000
+    assert int(done.stdout) < {"parquet": 450}.get(form, 300)
+
+
 def test_a_file_takes_its_place_as_a_whole(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text("before")
