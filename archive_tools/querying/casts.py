@@ -77,6 +77,17 @@ def cast(sql: str, source: Type, target: Type, is_safe: bool = False) -> str | N
             return f"TRY({found})" if found and is_safe else found
         case _, "json" if _is_plain(source):
             return f"to_json({sql})"
+        case "row", "row" if len(source.args) == len(target.args):
+            values = [
+                (name, cast(f"struct_extract_at({sql}, {n})", of, to, is_safe))
+                for n, ((_, of), (name, to)) in enumerate(
+                    zip(source.args, target.args, strict=True), 1
+                )
+            ]
+            if not all(value for _, value in values):
+                return None
+            packed = ", ".join(f"{quoted(name)} := {value}" for name, value in values)
+            return f"CASE WHEN {sql} IS NOT NULL THEN struct_pack({packed}) END"
         case "array", "array":
             item = cast("item", source.args[0], target.args[0], is_safe)
             return item and f"list_transform({sql}, lambda item: {item})"

@@ -32,9 +32,9 @@ _OF_THE_QUERY = (
 
 #: What a query may take before it goes on, on the disk. DuckDB's own bound, which is lower on a
 #: small machine, is four fifths of the memory: a view over a million events would take 4 GB.
-_MOST_MEMORY_BYTES = 2_000_000_000
+_MAX_MEMORY_BYTES = 2_000_000_000
 
-_GLANCE_S = 0.1
+_POLL_S = 0.1
 
 #: With payloads of 5 KB, 5 MB.
 _ROWS_AT_A_TIME = 1000
@@ -66,7 +66,7 @@ class Database:
         """Take a connection that is nobody else's."""
         self._connection = connection
         self._idle = threading.Lock()
-        self._given_up = False
+        self._is_cancelled = False
 
     def rows(self, sql: str) -> Rows:
         """Return all rows of a statement.
@@ -96,36 +96,36 @@ class Database:
         Raises:
             DatabaseError: it failed.
         """
-        told = 0
+        reported = 0
         pool = ThreadPoolExecutor(1)
         try:
             running = pool.submit(self._run_alone, sql, consume)
-            while wait([running], _GLANCE_S).not_done:
+            while wait([running], _POLL_S).not_done:
                 percent = int(self._connection.query_progress())
-                tell(max(0, percent - told))
-                told = max(told, percent)
+                tell(max(0, percent - reported))
+                reported = max(reported, percent)
             count = running.result()
         except KeyboardInterrupt:
-            self._give_up()
+            self._cancel()
             raise
         else:
-            tell(100 - told)
+            tell(100 - reported)
             return count
         finally:
             pool.shutdown()
 
-    def _give_up(self) -> None:
+    def _cancel(self) -> None:
         """End what is running, wherever it is, and let nothing begin any more."""
-        self._given_up = True
+        self._is_cancelled = True
         # again and again: DuckDB forgets what it is told before a statement has begun
-        while not self._idle.acquire(timeout=_GLANCE_S):
+        while not self._idle.acquire(timeout=_POLL_S):
             self._connection.interrupt()
         self._idle.release()
 
     def _run_alone(self, sql: str, consume: Callable[[Iterator[Row]], object]) -> int:
         with self._idle:
-            if self._given_up:
-                raise DatabaseError("it was given up")
+            if self._is_cancelled:
+                raise DatabaseError("it was cancelled")
             count = 0
 
             def batches() -> Iterator[Row]:
@@ -134,19 +134,19 @@ class Database:
                     count += len(rows)
                     yield from rows
 
-            with _told():
+            with _without_values():
                 result = self._connection.execute(sql)
             consume(batches() if result.description else iter(()))
             return count
 
     @staticmethod
     def _fetched(result: duckdb.DuckDBPyConnection) -> Rows:
-        with _told():
+        with _without_values():
             return result.fetchmany(_ROWS_AT_A_TIME)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _without_values() -> Iterator[None]:
     """Turn an error of DuckDB's into one that quotes no value.
 
     Raises:
@@ -199,8 +199,8 @@ def _confine(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> 
 
 def _bound_memory(connection: duckdb.DuckDBPyConnection) -> None:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if machine * 4 // 5 > _MOST_MEMORY_BYTES:
-        connection.execute(f"SET memory_limit = '{_MOST_MEMORY_BYTES} B'")
+    if machine * 4 // 5 > _MAX_MEMORY_BYTES:
+        connection.execute(f"SET memory_limit = '{_MAX_MEMORY_BYTES} B'")
 
 
 def as_pattern(path: str) -> str:

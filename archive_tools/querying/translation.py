@@ -900,10 +900,13 @@ class Translator:
                 digits = len(text.partition(".")[2])
                 precision = next(n for n in (0, 3, 6) if n >= digits)
                 return Typed(f"CAST('{text}' AS TIMESTAMP)", timestamp(precision))
-        raise refused(node, f"This literal of the type {target} is not supported")
+        sql = cast(text_literal(text), VARCHAR, target)
+        if sql is None or target.is_time:
+            raise refused(node, f"This literal of the type {target} is not supported")
+        return Typed(sql, VARCHAR if target.name == "varchar" else target)
 
     def _json_literal(self, node: exp.ParseJSON, _: Scope) -> Typed:
-        return Typed(f"CAST({text_literal(node.this.name)} AS JSON)", JSON)
+        return Typed(f"json_extract(CAST({text_literal(node.this.name)} AS JSON), '$')", JSON)
 
     def _array(self, node: exp.Array, scope: Scope) -> Typed:
         items, of = self.together(node, [self.value(item, scope) for item in node.expressions])

@@ -512,7 +512,7 @@ def test_without_duckdb_the_cure_is_named_and_help_is_there(days: Path, tmp_path
 def test_a_query_that_needs_more_memory_than_it_may_is_told_with_the_cure(
     days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_MOST_MEMORY_BYTES", 20_000_000)
+    monkeypatch.setattr(database, "_MAX_MEMORY_BYTES", 20_000_000)
     hungry = "SELECT array_agg(x) FROM UNNEST(sequence(1, 20000000)) AS t (x)"
     with (
         open_duckdb(FolderStorage(days, "archive"), TODAY) as engine,
