@@ -4,7 +4,7 @@
 CREATE MACRO trino_spaces() AS list_aggregate(list_transform([9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 5760, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8200, 8201, 8202, 8232, 8233, 8287, 12288], lambda c: chr(c)), 'string_agg', '');
 CREATE MACRO trino_check(fine) AS 1 // CASE WHEN fine THEN 1 ELSE 0 END;
 CREATE MACRO trino_fits(x, pattern) AS CASE WHEN regexp_full_match(x, pattern) THEN x WHEN x IS NOT NULL THEN '?' END;
-CREATE MACRO trino_integer(x) AS trino_fits(trim(x, trino_spaces()), '[+-]?[0-9]+');
+CREATE MACRO trino_integer(x) AS trino_fits(x, '[+-]?[0-9]+');
 CREATE MACRO trino_number(x) AS regexp_replace(
     trino_fits(trim(x, trino_spaces()), '[+-]?(([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?[dDfF]?|NaN|Infinity)'),
     '([0-9.])[dDfF]$', '\1');
