@@ -107,7 +107,7 @@ class DuckDBEngine:
                 plan.sql, lambda rows: consume(plan.names, plan.types, rows), tell
             )
 
-        count = self.reading(plan.days, work)
+        count = self.reading(plan.days, work, with_paths='"$path"' in plan.sql)
         scanned = (
             f"DuckDB read {count_text(plan.objects, 'object')} of {len(plan.days):,} of "
             f"{count_text(plan.of_days, 'day')}, {bytes_text(plan.size)}"
@@ -115,21 +115,26 @@ class DuckDBEngine:
         faults = self.downloads.faults(plan.days)
         return Result(plan.names, [], faults, [scanned], plan.types, count)
 
-    def reading(self, days: list[date], work: Callable[[], T]) -> T:
+    def reading(self, days: list[date], work: Callable[[], T], with_paths: bool = False) -> T:
         """Return what `work` does with the tables as they are on some days.
 
         Where it stops at something that cannot be read it is done again, over what can be.
+
+        Args:
+            days: to be in the tables.
+            work: reads them.
+            with_paths: whether `$path` has to be right for temporary files, which costs a join.
 
         Raises:
             ToolError: it cannot be done.
         """
         try:
             try:
-                return self._done(days, work)
+                return self._done(days, work, with_paths)
             except UnreadableError:
                 if not self.downloads.leave_out_corrupt(days):
                     raise
-            return self._done(days, work)
+            return self._done(days, work, with_paths)
         except QueryError as error:
             raise ToolError(str(error), "look at the names in docs/QUERYING.md") from None
         except NoMemoryError as error:
@@ -142,9 +147,10 @@ class DuckDBEngine:
                 "where it converts a value, TRY_CAST gives NULL for what cannot be converted",
             ) from None
 
-    def _done(self, days: list[date], work: Callable[[], T]) -> T:
+    def _done(self, days: list[date], work: Callable[[], T], with_paths: bool) -> T:
         files = self.downloads.files(days)
-        self.database.rows(table_definition(files, self.downloads.roots, self._path()))
+        path = self._path() if with_paths else "filename"
+        self.database.rows(table_definition(files, self.downloads.roots, path))
         return work()
 
     def _path(self) -> str:
