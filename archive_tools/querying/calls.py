@@ -30,7 +30,7 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from .translation import Scope, Translator
+    from .expressions import Expressions, Scope
 
 #: Signs of Java's regular expressions that RE2 lacks, or reads in another way.
 _FOREIGN_PATTERN = re.compile(r"\(\?[=!<>]|[*+?}]\+|\\[1-9kRXhHZG]|&&|\[[^\]]*\[")
@@ -75,7 +75,7 @@ _EXTRACTED = {
 class Calls:
     """Translates the calls of one query."""
 
-    def __init__(self, translator: "Translator") -> None:
+    def __init__(self, translator: "Expressions") -> None:
         """Take what translates the arguments."""
         self._of = translator
 

@@ -25,10 +25,11 @@ from .database import (
 )
 from .deduplication import define_view, earliest_arrivals
 from .downloads import Downloads, open_downloads
+from .expressions import Read
 from .functions import MACROS
 from .result import Consumer, Result, collected, ignore
 from .schema import TABLE, VIEW, relations, table, table_definition
-from .translation import Read, translated, translated_condition
+from .translation import translated, translated_condition
 from .types import text_literal
 
 T = TypeVar("T")
