@@ -128,6 +128,8 @@ def _written(
             f" ({_FORMATS[options.form]}, PARTITION_BY ({', '.join(PARTITIONS)}),"
             f" FILENAME_PATTERN '{options.table}_{{i}}')"
         )
+        # by default half a million rows are held before any is written
+        database.rows(f"SET partitioned_write_flush_threshold = {_ROW_GROUP}")
         counts: list[tuple[int]] = []
         with progress("Exporting", 100) as bar:
             database.stream(copy, counts.extend, bar.update)
