@@ -14,14 +14,14 @@ from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
 from .output import bytes_text, count_text, note
-from .query import tell_faults
+from .query import note_faults
 from .querying.fields import TYPES, field
 from .reading import Fault
 from .settings import ToolSettings
 from .storage import Storage
 
 if TYPE_CHECKING:
-    from .querying.partitions import Written
+    from .querying.exporting import Written
 
 _FORMATS = ("parquet", "ndjson")
 
@@ -83,15 +83,12 @@ def command(
         flask archive export --output november --from 2026-11-01 --to 2026-11-30 \\
             --field order=data.object.metadata.order_id
     """  # noqa: D301 - click wants the character itself
-    from .querying.exporting import exported
-    from .querying.partitions import Sheet
+    from .querying.exporting import Options, export
 
-    columns = [field(text) for text in fields]
+    options = Options(table, where, form, [field(text) for text in fields], payload)
     with _new_folder(target) as folder:
-        written, faults = exported(
-            storage, Sheet(table, where, form, columns, payload), days, folder
-        )
-    _tell(written, faults, target, as_json)
+        written, faults = export(storage, options, days, folder)
+    _report(written, faults, target, as_json)
 
 
 @contextmanager
@@ -118,7 +115,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
         ) from error
 
 
-def _tell(written: "Written", faults: list[Fault], target: Path, as_json: bool) -> None:
+def _report(written: "Written", faults: list[Fault], target: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json_text({"folder": str(target), **vars(written), "faults": len(faults)}))
     else:
@@ -131,5 +128,5 @@ def _tell(written: "Written", faults: list[Fault], target: Path, as_json: bool) 
         values = f"{count_text(count, 'value')} of {name}"
         note(f"{values} {verbs[0]} not fit its type, and {verbs[1]} null")
     if faults:
-        tell_faults(faults)
+        note_faults(faults)
         raise click.exceptions.Exit(1)

@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .cli import archive_option, json_option
 from .errors import ToolError
 from .output import as_json as json_text
-from .output import cell, count_text, note, progress, table
+from .output import bytes_text, cell, count_text, note, progress, table
 from .querying import athena_engine, results
-from .querying.engine import Engine, Result, open_engine, suited
-from .querying.explanation import as_text, facts
+from .querying.athena_engine import price_text, price_usd
+from .querying.engine import Engine, Result, default_engine, open_engine
 from .querying.saved_queries import filled, questions, sql_of
 from .reading import Fault
 from .settings import ToolSettings
@@ -22,11 +23,11 @@ from .storage import Storage
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
-#: More than a screen of faults helps nobody; `flask archive verify` has them all.
-_MOST_FAULTS = 20
+#: One screen of faults; `flask archive verify` has them all.
+_SHOWN_FAULTS = 20
 
 
-def _library(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+def _list_library(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
         click.echo(table(["query", "answers"], questions()))
         ctx.exit()
@@ -39,7 +40,7 @@ def _library(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_library,
+    callback=_list_library,
     help="Name the queries of the library.",
 )
 @click.option(
@@ -105,7 +106,7 @@ def command(
     if output:
         results.refuse_unwritable(output)
     sql = filled(sql_of(query), dict(map(_assignment, assignments)))
-    kind = kind or suited(storage)
+    kind = kind or default_engine(storage)
     if kind == "athena" and today:
         raise ToolError("Athena's current_date is today", "leave --today out, or --engine duckdb")
     if explain:
@@ -114,14 +115,11 @@ def command(
     began = time.monotonic()
     with (
         _open(storage, settings, kind, today, (workgroup, database)) as engine,
+        results.output(form, output) as consume,
         progress("Querying", 100) as bar,
     ):
-        result = engine.run(sql, bar.update)
-    if output:
-        results.write(result, form, output)
-    else:
-        results.show(result, form)
-    _tell(result, time.monotonic() - began)
+        result = engine.stream(sql, consume, bar.update)
+    _report(result, time.monotonic() - began)
 
 
 def _form(form: str | None, json_wanted: bool, output: Path | None) -> str:
@@ -156,25 +154,49 @@ def _open(
 
 
 def _explain(storage: Storage, sql: str, kind: str, today: datetime | None, form: str) -> None:
+    """Print what a query would read and cost; the days are those that Athena reads too."""
     from .querying.duckdb_engine import open_duckdb
 
     with open_duckdb(storage, today.date() if today else None) as engine:
-        known = facts(engine.plan(sql), storage, kind, sql)
-    click.echo(json_text(known) if form == "json" else as_text(known))
+        plan = engine.plan(sql)
+    known: dict[str, Any] = {
+        "engine": kind,
+        "archive": storage.name,
+        "days": len(plan.days),
+        "of_days": plan.of_days,
+        "first_day": min(plan.days, default=None),
+        "last_day": max(plan.days, default=None),
+        "objects": plan.objects,
+        "bytes": plan.size,
+        "sql": plan.sql if kind == "duckdb" else sql,
+    }
+    if kind == "athena":
+        known["usd"] = price_usd(plan.size)
+    if form == "json":
+        click.echo(json_text(known))
+        return
+    days = f"{len(plan.days):,} of {plan.of_days:,}"
+    click.echo(f"engine   {kind}\narchive  {storage.name}")
+    click.echo(
+        f"days     {days}" + (f", {min(plan.days)} to {max(plan.days)}" if plan.days else "")
+    )
+    click.echo(f"reads    {count_text(plan.objects, 'object')}, {bytes_text(plan.size)}")
+    if kind == "athena":
+        click.echo(f"price    about {price_text(plan.size)}")
+    click.echo(f"\n{known['sql']}")
 
 
-def _tell(result: Result, seconds: float) -> None:
-    rows = count_text(len(result.rows), "row")
-    note("; ".join([f"{rows} in {seconds:.1f} s", *result.notes]))
+def _report(result: Result, seconds: float) -> None:
+    note("; ".join([f"{count_text(result.count, 'row')} in {seconds:.1f} s", *result.notes]))
     if result.faults:
-        tell_faults(result.faults)
+        note_faults(result.faults)
         raise click.exceptions.Exit(1)
 
 
-def tell_faults(faults: list[Fault]) -> None:
-    """Say what could not be read, as far as anybody wants to see it."""
+def note_faults(faults: list[Fault]) -> None:
+    """Print what could not be read, one screen of it at most."""
     note(f"\n{count_text(len(faults), 'fault')} in what was read; the rest is in the result:")
-    for fault in faults[:_MOST_FAULTS]:
+    for fault in faults[:_SHOWN_FAULTS]:
         note(f"  {cell(fault)}")
-    if len(faults) > _MOST_FAULTS:
-        note(f"  … and {len(faults) - _MOST_FAULTS:,} more: `flask archive verify` names all")
+    if len(faults) > _SHOWN_FAULTS:
+        note(f"  … and {len(faults) - _SHOWN_FAULTS:,} more: `flask archive verify` names all")

@@ -1,22 +1,26 @@
-"""The query library's results for docs/QUERYING.md: `python -m examples.athena docs/QUERYING.md`.
+"""What docs/QUERYING.md has of the code: `python -m examples.athena docs/QUERYING.md`.
 
-Runs the library on the sample month, and writes its chapter of the document.
+The functions that run on DuckDB, and the library's results on the sample month.
 """
 
 import re
 import tempfile
+import textwrap
 from pathlib import Path
 
 import click
 
+from archive_tools.querying.calls import supported
 from archive_tools.querying.duckdb_engine import open_duckdb
 from archive_tools.querying.engine import Result
+from archive_tools.querying.functions import INSTEAD
 from archive_tools.querying.saved_queries import filled
 from archive_tools.storage import FolderStorage
 from examples import month
 from tests.support.service import PROJECT
 
-_MARKERS = "<!-- the library: generated -->", "<!-- end of the library -->"
+_LIBRARY = "<!-- the library: generated -->", "<!-- end of the library -->"
+_FUNCTIONS = "<!-- the functions: generated -->", "<!-- end of the functions -->"
 
 LIBRARY = sorted((PROJECT / "deploy/athena/queries").glob("*.sql"))
 
@@ -51,15 +55,32 @@ def library_chapter(folder: Path) -> str:
     return "".join(sections)
 
 
+def functions_chapter() -> str:
+    """Return the functions that DuckDB runs, and what to write in place of some others."""
+    names = textwrap.fill(", ".join(f"`{name}`" for name in supported()), 108)
+    others = "".join(f"- `{name}`: {_code(instead)}\n" for name, instead in INSTEAD.items())
+    return f"{names}.\n\nInstead of some others, write:\n\n{others}"
+
+
+def _code(text: str) -> str:
+    return re.sub(r"[\w]+ ?\(.*\)( IS NOT NULL)?|^\w+$", lambda found: f"`{found[0]}`", text)
+
+
+def renewed(text: str, markers: tuple[str, str], chapter: str) -> str:
+    """Return a document with a chapter in place of what is between two markers."""
+    before, _, rest = text.partition(markers[0])
+    return f"{before}{markers[0]}\n\n{chapter}{markers[1]}{rest.partition(markers[1])[2]}"
+
+
 @click.command()
 @click.argument("document", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(document: Path) -> None:
-    """Renew the results of the library in DOCUMENT."""
+    """Renew the functions and the results of the library in DOCUMENT."""
     with tempfile.TemporaryDirectory() as scratch:
         month.archive(Path(scratch))
-        chapter = f"{_MARKERS[0]}\n\n{library_chapter(Path(scratch))}{_MARKERS[1]}"
-    before, _, rest = document.read_text().partition(_MARKERS[0])
-    document.write_text(before + chapter + rest.partition(_MARKERS[1])[2])
+        library = library_chapter(Path(scratch))
+    text = renewed(document.read_text(), _FUNCTIONS, f"{functions_chapter()}\n")
+    document.write_text(renewed(text, _LIBRARY, library))
 
 
 if __name__ == "__main__":

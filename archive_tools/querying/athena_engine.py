@@ -1,6 +1,6 @@
-"""Athena's queries by Athena itself: started, waited for, fetched, and stopped where nobody waits.
+"""Athena's queries by Athena itself: started, waited for, fetched, and stopped on Ctrl-C.
 
-The one module that talks to Athena. Knows nothing of what is asked.
+The one module that talks to Athena. It sends a SELECT alone, and knows nothing of what is asked.
 """
 
 import contextlib
@@ -8,19 +8,17 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
-
-from deploy.costs import TB, Assumptions
 
 from ..errors import ToolError
 from ..output import bytes_text, note
 from ..settings import ToolSettings
 from ..storage import FolderStorage, Storage, said
 from .athena_values import duckdb_type, value
-from .engine import Result
+from .result import Consumer, Result, Row, collected, ignore
 
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient
@@ -37,7 +35,7 @@ PERMISSIONS = (
 
 _FIRST_WAIT_S = 0.25
 _LONGEST_WAIT_S = 5.0
-_PATIENCE_S = 1.0
+_NOTE_AFTER_S = 1.0
 
 #: Those of Athena's errors whose words are about the query; those of others can quote a value.
 _OF_THE_QUERY = re.compile(
@@ -45,7 +43,7 @@ _OF_THE_QUERY = re.compile(
     r"EXPRESSION|MISMATCHED|MISSING|TOO_MANY)_\w+|(ACCESS|PERMISSION)_DENIED"
 )
 
-_CURES = {
+_FIXES = {
     r"(TABLE|SCHEMA|DATABASE)_NOT_FOUND|WorkGroup .*not found": (
         "docs/FIREHOSE_SETUP.md makes the table; look at AWS_REGION, --workgroup, --database too"
     ),
@@ -70,12 +68,23 @@ class AthenaEngine:
         self._workgroup = workgroup
         self._database = database
 
-    def run(self, sql: str, tell: Callable[[int], None] = lambda _: None) -> Result:
-        """Return the result of a query; Athena does not say how far it has come.
+    def run(self, sql: str, tell: Callable[[int], None] = ignore) -> Result:
+        """Return the result of a query, as `Engine` says.
 
         Raises:
             ToolError: Athena refused it, or it failed.
         """
+        return collected(self, sql, tell)
+
+    def stream(self, sql: str, consume: Consumer, tell: Callable[[int], None] = ignore) -> Result:
+        """Hand the rows of a query to `consume`; Athena does not say how far it has come.
+
+        Raises:
+            ToolError: it is no SELECT, Athena refused it, or it failed.
+        """
+        from .dialect import refuse_all_but_select
+
+        refuse_all_but_select(sql)
         try:
             query = self._client.start_query_execution(
                 QueryString=sql,
@@ -87,12 +96,12 @@ class AthenaEngine:
             except ToolError:
                 raise
             except BaseException:
-                # it goes on, and costs, until it is told
+                # it goes on, and costs, until it is stopped
                 with contextlib.suppress(ClientError, BotoCoreError):
                     self._client.stop_query_execution(QueryExecutionId=query)
                 raise
             tell(100)
-            return self._result(query, _notes(execution))
+            return self._result(query, _notes(execution), consume)
         except (ClientError, BotoCoreError) as error:
             raise _refused(error) from error
 
@@ -102,7 +111,7 @@ class AthenaEngine:
         Raises:
             ToolError: it failed.
         """
-        began, wait_s, told = time.monotonic(), _FIRST_WAIT_S, False
+        began, wait_s, is_noted = time.monotonic(), _FIRST_WAIT_S, False
         while True:
             execution = self._client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
             status = execution["Status"]
@@ -111,32 +120,37 @@ class AthenaEngine:
             if status["State"] in ("FAILED", "CANCELLED"):
                 reason = status.get("StateChangeReason") or "Athena gave no reason"
                 raise _failed(f"Athena: the query {status['State'].lower()}", reason)
-            if not told and time.monotonic() - began > _PATIENCE_S:
+            if not is_noted and time.monotonic() - began > _NOTE_AFTER_S:
                 note(f"Athena runs the query {query}")
-                told = True
+                is_noted = True
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
-    def _result(self, query: str, notes: list[str]) -> Result:
-        rows: list[tuple[Any, ...]] = []
-        columns: list[Any] = []
-        for page in self._client.get_paginator("get_query_results").paginate(
-            QueryExecutionId=query
-        ):
-            result = page["ResultSet"]
-            fetched = [[cell.get("VarCharValue") for cell in row["Data"]] for row in result["Rows"]]
-            if not columns:
-                columns = list(result["ResultSetMetadata"]["ColumnInfo"])
-                # the first row of a SELECT is the names once more
-                if fetched[:1] == [[column["Name"] for column in columns]]:
-                    del fetched[0]
-            converters = [partial(value, column["Type"]) for column in columns]
-            rows += [
-                tuple(convert(text) for convert, text in zip(converters, row, strict=True))
-                for row in fetched
-            ]
+    def _result(self, query: str, notes: list[str], consume: Consumer) -> Result:
+        pages = iter(
+            self._client.get_paginator("get_query_results").paginate(QueryExecutionId=query)
+        )
+        first = next(pages)
+        columns = list(first["ResultSet"]["ResultSetMetadata"]["ColumnInfo"])
         names = [column["Name"] for column in columns]
-        return Result(names, rows, notes=notes, types=[duckdb_type(c) for c in columns])
+        types = [duckdb_type(column) for column in columns]
+        result = Result(names, notes=notes, types=types)
+
+        def rows() -> Iterator[Row]:
+            for page in chain([first], pages):
+                for number, row in enumerate(page["ResultSet"]["Rows"]):
+                    texts = [cell.get("VarCharValue") for cell in row["Data"]]
+                    # the first row of a SELECT is the names once more
+                    if page is first and number == 0 and texts == names:
+                        continue
+                    result.count += 1
+                    yield tuple(
+                        value(column["Type"], text)
+                        for column, text in zip(columns, texts, strict=True)
+                    )
+
+        consume(names, types, rows())
+        return result
 
 
 @contextmanager
@@ -167,6 +181,8 @@ def price_usd(scanned_bytes: float) -> float:
 
     https://aws.amazon.com/athena/pricing/
     """
+    from deploy.costs import TB, Assumptions
+
     given = Assumptions()
     return given.prices.athena_tb.of(max(scanned_bytes, given.athena_least_bytes) / TB)
 
@@ -197,10 +213,10 @@ def _refused(error: ClientError | BotoCoreError) -> ToolError:
 
 
 def _failed(what: str, reason: str) -> ToolError:
-    cure = next(
-        (cure for pattern, cure in _CURES.items() if re.search(pattern, f"{what} {reason}")), ""
+    fix = next(
+        (fix for pattern, fix in _FIXES.items() if re.search(pattern, f"{what} {reason}")), ""
     )
-    return ToolError(f"{what}: {_words(reason)}", cure)
+    return ToolError(f"{what}: {_words(reason)}", fix)
 
 
 def _words(reason: str) -> str:

@@ -13,16 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import ToolError
+from . import not_installed
+from .types import text_literal
 
 try:
     import duckdb
-    import sqlglot  # noqa: F401 - both are missed at once
 except ModuleNotFoundError as missing:
-    raise ToolError(
-        f"{missing.name} is not installed",
-        "`make tools`, or `pip install --require-hashes -r requirements/tools.txt`",
-    ) from missing
+    raise not_installed(missing) from missing
 
 #: The errors that come from the words of a query, and not from what it reads.
 _OF_THE_QUERY = (
@@ -35,14 +32,15 @@ _OF_THE_QUERY = (
 
 #: What a query may take before it goes on, on the disk. DuckDB's own bound, which is lower on a
 #: small machine, is four fifths of the memory: a view over a million events would take 4 GB.
-_MOST_MEMORY_BYTES = 2_000_000_000
+_MAX_MEMORY_BYTES = 2_000_000_000
 
-_GLANCE_S = 0.1
+_POLL_S = 0.1
 
-#: A type that DuckDB gives to Python with the help of yet another package only.
-_ZONED = "TIMESTAMP WITH TIME ZONE"
+#: With payloads of 5 KB, 5 MB.
+_ROWS_AT_A_TIME = 1000
 
-Rows = list[tuple[Any, ...]]
+Row = tuple[Any, ...]
+Rows = list[Row]
 
 
 class DatabaseError(Exception):
@@ -68,7 +66,7 @@ class Database:
         """Take a connection that is nobody else's."""
         self._connection = connection
         self._idle = threading.Lock()
-        self._given_up = False
+        self._is_cancelled = False
 
     def rows(self, sql: str) -> Rows:
         """Return all rows of a statement.
@@ -76,82 +74,96 @@ class Database:
         Raises:
             DatabaseError: it failed.
         """
-        return self._watched(sql, lambda _: None)[1]
+        found: Rows = []
+        self.stream(sql, found.extend)
+        return found
 
-    def result(self, sql: str, tell: Callable[[int], None]) -> tuple[list[str], list[str], Rows]:
-        """Return the names and the types of a query's columns and all its rows.
+    def stream(
+        self,
+        sql: str,
+        consume: Callable[[Iterator[Row]], object],
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Hand the rows of a statement to `consume` as they come, and return how many there were.
+
+        It runs in a thread, so that Ctrl-C is heard.
 
         Args:
-            sql: the query.
+            sql: the statement.
+            consume: takes the rows.
             tell: is called now and then with the percent that were done since; 100 in all.
 
         Raises:
             DatabaseError: it failed.
         """
-        columns, rows = self._watched(sql, tell)
-        types = [str(column[1]).replace(_ZONED, "TIMESTAMP") for column in columns]
-        return [column[0] for column in columns], types, rows
-
-    def _watched(self, sql: str, tell: Callable[[int], None]) -> tuple[list[Any], Rows]:
-        """Run a statement in a thread, so that Ctrl-C is heard, and tell each percent of it."""
-        told = 0
+        reported = 0
         pool = ThreadPoolExecutor(1)
         try:
-            running = pool.submit(self._run_alone, sql)
-            while wait([running], _GLANCE_S).not_done:
+            running = pool.submit(self._run_alone, sql, consume)
+            while wait([running], _POLL_S).not_done:
                 percent = int(self._connection.query_progress())
-                tell(max(0, percent - told))
-                told = max(told, percent)
-            found = running.result()
+                tell(max(0, percent - reported))
+                reported = max(reported, percent)
+            count = running.result()
         except KeyboardInterrupt:
-            self._give_up()
+            self._cancel()
             raise
         else:
-            tell(100 - told)
-            return found
+            tell(100 - reported)
+            return count
         finally:
             pool.shutdown()
 
-    def _give_up(self) -> None:
+    def _cancel(self) -> None:
         """End what is running, wherever it is, and let nothing begin any more."""
-        self._given_up = True
+        self._is_cancelled = True
         # again and again: DuckDB forgets what it is told before a statement has begun
-        while not self._idle.acquire(timeout=_GLANCE_S):
+        while not self._idle.acquire(timeout=_POLL_S):
             self._connection.interrupt()
         self._idle.release()
 
-    def _run_alone(self, sql: str) -> tuple[list[Any], Rows]:
+    def _run_alone(self, sql: str, consume: Callable[[Iterator[Row]], object]) -> int:
         with self._idle:
-            if self._given_up:
-                raise DatabaseError("it was given up")
-            return self._run(sql)
+            if self._is_cancelled:
+                raise DatabaseError("it was cancelled")
+            count = 0
 
-    def _run(self, sql: str) -> tuple[list[Any], Rows]:
-        try:
-            result = self._connection.execute(sql)
-            columns = result.description or []
-            if any(str(column[1]) == _ZONED for column in columns):
-                result = self._connection.execute(_without_zones(sql, columns))
-            return columns, result.fetchall()
-        except _OF_THE_QUERY as error:
-            raise QueryError(str(error).partition("\n\nLINE")[0]) from None
-        except duckdb.OutOfMemoryException:
-            raise NoMemoryError("there is not enough memory for it") from None
-        except duckdb.Error as error:
-            # the rest of what DuckDB says quotes values, and they are of payloads
-            kind, _, rest = str(error).partition(": ")
-            if isinstance(error, duckdb.IOException) or ' file "' in rest:
-                raise UnreadableError(kind) from None
-            raise DatabaseError(f"{kind}, at a value") from None
+            def batches() -> Iterator[Row]:
+                nonlocal count
+                while rows := self._fetched(result):
+                    count += len(rows)
+                    yield from rows
+
+            with _without_values():
+                result = self._connection.execute(sql)
+            consume(batches() if result.description else iter(()))
+            return count
+
+    @staticmethod
+    def _fetched(result: duckdb.DuckDBPyConnection) -> Rows:
+        with _without_values():
+            return result.fetchmany(_ROWS_AT_A_TIME)
 
 
-def _without_zones(sql: str, columns: list[Any]) -> str:
-    """Return the query with UTC, which the session has, in place of times with a zone."""
-    values = ", ".join(
-        f"CAST(#{n} AS TIMESTAMP)" if str(column[1]) == _ZONED else f"#{n}"
-        for n, column in enumerate(columns, 1)
-    )
-    return f"SELECT {values} FROM ({sql})"  # noqa: S608
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """Turn an error of DuckDB's into one that quotes no value.
+
+    Raises:
+        DatabaseError: in its place.
+    """
+    try:
+        yield
+    except _OF_THE_QUERY as error:
+        raise QueryError(str(error).partition("\n\nLINE")[0]) from None
+    except duckdb.OutOfMemoryException:
+        raise NoMemoryError("there is not enough memory for it") from None
+    except duckdb.Error as error:
+        # the rest of what DuckDB says quotes values, and they are of payloads
+        kind, _, rest = str(error).partition(": ")
+        if isinstance(error, duckdb.IOException) or ' file "' in rest:
+            raise UnreadableError(kind) from None
+        raise DatabaseError(f"{kind}, at a value") from None
 
 
 @contextmanager
@@ -181,21 +193,16 @@ def _confine(connection: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> 
     """Keep it from every other file and from the network, beyond recall."""
     named = [os.path.abspath(folder) for folder in folders]  # noqa: PTH100 - links stay
     # a list of files is of patterns, which are looked at before what they fit
-    allowed = ", ".join(quoted(text) for name in named for text in (name, literal(name)))
+    allowed = ", ".join(text_literal(text) for name in named for text in (name, as_pattern(name)))
     connection.execute(f"SET allowed_directories = [{allowed}]; SET enable_external_access = false")
-
-
-def quoted(text: str) -> str:
-    """Return a text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def literal(path: str) -> str:
-    """Return a path as a pattern that nothing but itself fits."""
-    return re.sub(r"([\[*?])", r"[\1]", path)
 
 
 def _bound_memory(connection: duckdb.DuckDBPyConnection) -> None:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if machine * 4 // 5 > _MOST_MEMORY_BYTES:
-        connection.execute(f"SET memory_limit = '{_MOST_MEMORY_BYTES} B'")
+    if machine * 4 // 5 > _MAX_MEMORY_BYTES:
+        connection.execute(f"SET memory_limit = '{_MAX_MEMORY_BYTES} B'")
+
+
+def as_pattern(path: str) -> str:
+    """Return a path as a pattern that nothing but itself fits."""
+    return re.sub(r"([\[*?])", r"[\1]", path)

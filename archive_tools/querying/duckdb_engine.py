@@ -1,21 +1,20 @@
 """Athena's queries on this machine: translated, over the days that they need, run by DuckDB.
 
-What cannot be read is left out and told of; it never keeps the rest from being counted.
+What cannot be read is left out and named; it never keeps the rest from being counted.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ..days import Days, today
 from ..errors import ToolError
 from ..output import bytes_text, count_text
 from ..storage import Storage
-from .copies import Copies, open_copies
 from .database import (
     Database,
     DatabaseError,
@@ -24,13 +23,14 @@ from .database import (
     UnreadableError,
     open_database,
 )
-from .engine import Result
-from .pruning import days_read
-from .sql import TABLE, as_duckdb, selection, translation
-from .tables import define_tables
-
-if TYPE_CHECKING:
-    from sqlglot import exp
+from .deduplication import define_view, earliest_arrivals
+from .downloads import Downloads, open_downloads
+from .expressions import Read
+from .functions import MACROS
+from .result import Consumer, Result, collected, ignore
+from .schema import TABLE, VIEW, relations, table, table_definition
+from .translation import translated, translated_condition
+from .types import text_literal
 
 T = TypeVar("T")
 
@@ -41,6 +41,10 @@ class Plan:
 
     sql: str
     """In DuckDB's dialect."""
+    types: list[str]
+    """Of its columns, as DuckDB calls them."""
+    names: list[str]
+    reads_view: bool
     days: list[date]
     """That it reads."""
     of_days: int
@@ -50,20 +54,20 @@ class Plan:
 
 
 class DuckDBEngine:
-    """DuckDB over the objects of a place, as far as they are here."""
+    """DuckDB over the objects of an archive, as far as they are here."""
 
     name = "duckdb"
 
-    def __init__(self, copies: Copies, database: Database, day: date | None = None) -> None:
+    def __init__(self, downloads: Downloads, database: Database, day: date | None = None) -> None:
         """Take what is open, and the day that is `current_date`; today where it is left out."""
-        self.copies = copies
+        self.downloads = downloads
         self.database = database
         self._today = day or today()
 
     @cached_property
     def days(self) -> list[date]:
         """The days that the archive has."""
-        return self.copies.storage.days()
+        return self.downloads.storage.days()
 
     def plan(self, sql: str) -> Plan:
         """Return what a query of Athena's dialect would read, without reading it.
@@ -71,41 +75,67 @@ class DuckDBEngine:
         Raises:
             ToolError: it cannot be translated.
         """
-        tree = translation(sql, self._today)
-        days = self.days_of(tree)
-        objects = self.copies.objects(days)
+        query = translated(sql, relations(), self._today)
+        days = self.days_of(query.reads)
+        objects = self.downloads.objects(days)
         size = sum(stored.size for stored in objects)
-        return Plan(as_duckdb(tree), days, len(self.days), len(objects), size)
+        types = [type_.duckdb.replace("TIMESTAMPTZ", "TIMESTAMP") for _, type_ in query.columns]
+        names = [name for name, _ in query.columns]
+        reads_view = any(read.table == VIEW for read in query.reads)
+        return Plan(query.sql, types, names, reads_view, days, len(self.days), len(objects), size)
 
-    def run(self, sql: str, tell: Callable[[int], None] = lambda _: None) -> Result:
+    def run(self, sql: str, tell: Callable[[int], None] = ignore) -> Result:
         """Return the result of a query of Athena's dialect, as `Engine` says; times are UTC.
 
         Raises:
             ToolError: it is wrong, or fails at a value.
         """
+        return collected(self, sql, tell)
+
+    def stream(self, sql: str, consume: Consumer, tell: Callable[[int], None] = ignore) -> Result:
+        """Hand the rows of a query to `consume`, as `Engine` says.
+
+        Raises:
+            ToolError: it is wrong, or fails at a value.
+        """
         plan = self.plan(sql)
-        names, types, rows = self.reading(plan.days, lambda: self.database.result(plan.sql, tell))
+
+        def work() -> int:
+            if plan.reads_view:
+                self.database.rows(earliest_arrivals(Days()))
+                define_view(self.database)
+            return self.database.stream(
+                plan.sql, lambda rows: consume(plan.names, plan.types, rows), tell
+            )
+
+        count = self.reading(plan.days, work, with_paths='"$path"' in plan.sql)
         scanned = (
             f"DuckDB read {count_text(plan.objects, 'object')} of {len(plan.days):,} of "
             f"{count_text(plan.of_days, 'day')}, {bytes_text(plan.size)}"
         )
-        return Result(names, rows, self.copies.faults(plan.days), [scanned], types)
+        faults = self.downloads.faults(plan.days)
+        return Result(plan.names, [], faults, [scanned], plan.types, count)
 
-    def reading(self, days: list[date], work: Callable[[], T]) -> T:
+    def reading(self, days: list[date], work: Callable[[], T], with_paths: bool = False) -> T:
         """Return what `work` does with the tables as they are on some days.
 
         Where it stops at something that cannot be read it is done again, over what can be.
+
+        Args:
+            days: to be in the tables.
+            work: reads them.
+            with_paths: whether `$path` has to be right for temporary files, which costs a join.
 
         Raises:
             ToolError: it cannot be done.
         """
         try:
             try:
-                return self._done(days, work)
+                return self._done(days, work, with_paths)
             except UnreadableError:
-                if not self.copies.mend(days):
+                if not self.downloads.leave_out_corrupt(days):
                     raise
-            return self._done(days, work)
+            return self._done(days, work, with_paths)
         except QueryError as error:
             raise ToolError(str(error), "look at the names in docs/QUERYING.md") from None
         except NoMemoryError as error:
@@ -118,13 +148,43 @@ class DuckDBEngine:
                 "where it converts a value, TRY_CAST gives NULL for what cannot be converted",
             ) from None
 
-    def _done(self, days: list[date], work: Callable[[], T]) -> T:
-        define_tables(self.database, self.copies, self.copies.paths(days))
+    def _done(self, days: list[date], work: Callable[[], T], with_paths: bool) -> T:
+        files = self.downloads.files(days)
+        path = self._path() if with_paths else "filename"
+        self.database.rows(table_definition(files, self.downloads.roots, path))
         return work()
 
-    def days_of(self, tree: "exp.Query") -> list[date]:
-        """Return the days that a translated query has to read."""
-        return days_read(self.database, tree, self.days)
+    def _path(self) -> str:
+        """Return the expression for the address of the object that a row is of."""
+        addresses = self.downloads.temporary()
+        if not addresses:
+            return "filename"
+        files = ", ".join(text_literal(str(file)) for file, _ in addresses)
+        keys = ", ".join(text_literal(address) for _, address in addresses)
+        self.database.rows(
+            "CREATE OR REPLACE TABLE addresses AS "
+            f"SELECT unnest([{files}]) AS file, unnest([{keys}]) AS address"
+        )
+        return "coalesce((SELECT address FROM addresses WHERE file = filename), filename)"
+
+    def days_of(self, reads: Iterable[Read]) -> list[date]:
+        """Return the days that a query has to read, of those that there are."""
+        kept: set[date] = set()
+        for read in reads:
+            # the earliest arrival of an event can lie in any day
+            if read.table == VIEW or not read.conditions or not self.days:
+                return self.days
+            values = ", ".join(f"('{day:%Y}', '{day:%m}', '{day:%d}')" for day in self.days)
+            try:
+                found = self.database.rows(
+                    f"SELECT year, month, day FROM (VALUES {values}) AS days (year, month, day) "  # noqa: S608
+                    f"WHERE {' AND '.join(read.conditions)}"
+                )
+            except DatabaseError:
+                # the query itself will say what is wrong with it
+                return self.days
+            kept.update(date(*map(int, row)) for row in found)
+        return sorted(kept)
 
 
 @contextmanager
@@ -141,10 +201,11 @@ def open_duckdb(
     Raises:
         ToolError: the archive cannot be listed.
     """
-    with open_copies(storage) as copies:
-        folders = [*copies.folders, *([target] if target else [])]
+    with open_downloads(storage) as downloads:
+        folders = [*downloads.roots, *([target] if target else [])]
         with open_database(*folders) as database:
-            yield DuckDBEngine(copies, database, day)
+            database.rows(MACROS)
+            yield DuckDBEngine(downloads, database, day)
 
 
 def keys_and_ids(storage: Storage, days: Days, condition: str) -> set[tuple[str, str]]:
@@ -160,7 +221,8 @@ def keys_and_ids(storage: Storage, days: Days, condition: str) -> set[tuple[str,
     Raises:
         ToolError: the condition is wrong.
     """
-    tree = selection(TABLE, condition, "received_at, id")
+    where, read = translated_condition(condition, table())
+    sql = f"SELECT received_at, id FROM {TABLE} AS {read.alias} WHERE {where}"  # noqa: S608
     with open_duckdb(storage) as engine:
-        within = [day for day in engine.days_of(tree) if day in days]
-        return set(engine.reading(within, lambda: engine.database.rows(as_duckdb(tree))))
+        within = [day for day in engine.days_of([read]) if day in days]
+        return set(engine.reading(within, lambda: engine.database.rows(sql)))

@@ -1,46 +1,14 @@
-"""What runs a query of Athena's dialect: DuckDB on this machine, or Athena itself."""
+"""Which engine runs a query: DuckDB on this machine, or Athena."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Protocol
 
-from ..reading import Fault
 from ..settings import ToolSettings
 from ..storage import FolderStorage, Storage
+from .result import Engine, Result
 
-
-@dataclass(frozen=True)
-class Result:
-    """What a query gave."""
-
-    names: list[str]
-    rows: list[tuple[Any, ...]]
-    """Python values: str, int, float, bool, Decimal, date, datetime (UTC, no zone), None."""
-    faults: list[Fault] = field(default_factory=list)
-    """What could not be read; the rows are those of everything else."""
-    notes: list[str] = field(default_factory=list)
-    """For people: what was scanned, and what that cost."""
-    types: list[str] = field(default_factory=list)
-    """Of the columns, as DuckDB calls them."""
-
-
-class Engine(Protocol):
-    """An open engine."""
-
-    name: str
-
-    def run(self, sql: str, tell: Callable[[int], None] = lambda _: None) -> Result:
-        """Return the result of a query of Athena's dialect.
-
-        Args:
-            sql: the query.
-            tell: is called now and then with the percent that were done since; 100 in all.
-
-        Raises:
-            ToolError: it is wrong, or the engine could not run it.
-        """
+__all__ = ["Engine", "Result", "default_engine", "open_engine"]
 
 
 @contextmanager
@@ -52,13 +20,13 @@ def open_engine(
     Args:
         storage: the archive.
         settings: of the tools.
-        kind: which engine; None for the one that suits the place.
+        kind: which engine; None for the default of the storage.
         today: what `current_date` is for DuckDB; today where it is left out.
 
     Raises:
-        ToolError: it does not suit the place, or is not installed.
+        ToolError: it cannot read this storage, or is not installed.
     """
-    if (kind or suited(storage)) == "athena":
+    if (kind or default_engine(storage)) == "athena":
         from .athena_engine import open_athena
 
         with open_athena(storage, settings) as athena:
@@ -70,6 +38,6 @@ def open_engine(
         yield engine
 
 
-def suited(storage: Storage) -> str:
-    """Return which engine suits a place: Athena knows buckets alone."""
+def default_engine(storage: Storage) -> str:
+    """Return which engine reads a storage by default: Athena reads buckets alone."""
     return "duckdb" if isinstance(storage, FolderStorage) else "athena"

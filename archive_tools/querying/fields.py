@@ -1,7 +1,4 @@
-"""A field of the payload as a column: where it is, and what type it is to have.
-
-Knows the SQL for one column, of DuckDB's dialect.
-"""
+"""A field of the payload as a column of an export: where it is, and what type it is to have."""
 
 import re
 from dataclasses import dataclass
@@ -25,10 +22,10 @@ _SQL = {
     "boolean": "CASE WHEN {text} IN ('true', 'false') THEN {text} = 'true' END",
     "timestamp": (
         "CASE WHEN regexp_full_match({text}, '\\d{{1,12}}')"
-        f" AND TRY_CAST({{text}} AS BIGINT) <= {_LAST_SECOND} THEN CAST("
-        "TIMESTAMP '1970-01-01' + to_seconds(TRY_CAST({text} AS BIGINT)) AS TIMESTAMP_MS) END"
+        f" AND TRY_CAST({{text}} AS BIGINT) <= {_LAST_SECOND} THEN"
+        " TIMESTAMP '1970-01-01' + to_seconds(TRY_CAST({text} AS BIGINT)) END"
     ),
-    "json": "CASE WHEN {type} <> 'NULL' THEN CAST(json_extract(payload, {path}) AS VARCHAR) END",
+    "json": "CASE WHEN {type} <> 'NULL' THEN CAST(trino_json(payload, {path}) AS VARCHAR) END",
 }
 TYPES = tuple(_SQL)
 
@@ -46,7 +43,9 @@ class Field:
     def sql(self) -> str:
         """The column's value: NULL where it is not there, or does not fit its type."""
         return _SQL[self.type].format(
-            text=f"json_scalar(payload, '{self.path}')", path=f"'{self.path}'", type=self._json_type
+            text=f"trino_json_scalar(payload, '{self.path}')",
+            path=f"'{self.path}'",
+            type=self._json_type,
         )
 
     @property
@@ -56,7 +55,7 @@ class Field:
 
     @property
     def _json_type(self) -> str:
-        return f"CASE WHEN json_valid(payload) THEN json_type(payload, '{self.path}') END"
+        return f"json_type(trino_json(payload, '{self.path}'))"
 
 
 def field(text: str) -> Field:

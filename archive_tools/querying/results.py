@@ -1,17 +1,16 @@
-"""A result as a table, CSV, JSON or Parquet, printed or in a file that is whole or not there.
+"""A query's rows as a table, CSV, JSON or Parquet, printed or in a file: whole, or not there.
 
-Knows values and their forms; nothing of what gave them.
+Rows are written as they come: no form but the table keeps them. Knows nothing of what gave them.
 """
 
 import csv
-import io
 import json
 import math
 import os
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -21,31 +20,52 @@ import click
 
 from ..errors import ToolError
 from ..output import as_json, cell, table
-from .engine import Result
+from .result import Consumer, Row
+from .types import quoted, text_literal
 
 FORMATS = ("table", "csv", "json", "parquet")
 
 #: A payload of 5 KB would push everything else out of sight.
 _WIDEST = 80
 
+_CHUNK = 1 << 16
 
-def show(result: Result, form: str) -> None:
-    """Print a result in one of the forms that are text."""
-    click.echo(_text(result, form), nl=form != "csv")
+#: Rows that DuckDB holds to write them together; with payloads of 5 KB, 40 MB a thread.
+_ROW_GROUP = 8_192
 
 
-def write(result: Result, form: str, path: Path) -> None:
-    """Write a result to a file, in place of what was there.
+@contextmanager
+def output(form: str, target: Path | None) -> Iterator[Consumer]:
+    """Give what writes the rows of a query; they are in their place when the context ends well.
+
+    Args:
+        form: one of `FORMATS`.
+        target: the file; None for standard output, which gets nothing before all is written.
 
     Raises:
-        ToolError: it cannot be written.
+        ToolError: the file cannot be written, or the form has no place for the columns.
     """
-    with replacing(path) as temporary:
-        if form == "parquet":
-            _write_parquet(result, temporary)
-        else:
-            text = _text(result, form)
-            temporary.write_text(text if form == "csv" else f"{text}\n", encoding="utf-8")
+    if target:
+        with replacing(target) as temporary:
+            yield _consumer(form, temporary)
+        return
+    with tempfile.TemporaryDirectory(prefix="stripe-archive-") as folder:
+        written = Path(folder, "result")
+        yield _consumer(form, written)
+        with written.open(encoding="utf-8", newline="") as text:
+            while chunk := text.read(_CHUNK):
+                click.echo(chunk, nl=False)
+
+
+def _consumer(form: str, path: Path) -> Consumer:
+    write = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}[form]
+
+    def consume(names: list[str], types: list[str], rows: Iterator[Row]) -> None:
+        if form != "table" and form != "csv":
+            _refuse_twice(names)
+        write(path, names, types, rows)
+
+    return consume
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -83,14 +103,9 @@ def _unwritable(path: Path, why: str) -> ToolError:
     )
 
 
-def _text(result: Result, form: str) -> str:
-    match form:
-        case "table":
-            rows = [[_cut(value) for value in row] for row in result.rows]
-            return table(result.names, rows)
-        case "csv":
-            return _csv(result)
-    return as_json(_objects(result))
+def _table(path: Path, names: Sequence[str], _: Sequence[str], rows: Iterator[Row]) -> None:
+    cut = [[_cut(value) for value in row] for row in rows]
+    path.write_text(f"{table(names, cut)}\n", encoding="utf-8")
 
 
 def _cut(value: object) -> object:
@@ -100,12 +115,11 @@ def _cut(value: object) -> object:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
-def _csv(result: Result) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(result.names)
-    writer.writerows([_csv_value(value) for value in row] for row in result.rows)
-    return text.getvalue()
+def _csv(path: Path, names: Sequence[str], _: Sequence[str], rows: Iterator[Row]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(map(_csv_value, row) for row in rows)
 
 
 def _csv_value(value: object) -> object:
@@ -121,25 +135,59 @@ def _csv_value(value: object) -> object:
     return value
 
 
-def _objects(result: Result) -> list[dict[str, Any]]:
-    twice = [name for name, count in Counter(result.names).items() if count > 1]
+def _json(path: Path, names: Sequence[str], _: Sequence[str], rows: Iterator[Row]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        before = "[\n"
+        for row in rows:
+            text = as_json(dict(zip(names, map(_finite, row), strict=True)))
+            file.write(before + "\n".join(f"  {line}" for line in text.split("\n")))
+            before = ",\n"
+        file.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(map(str.lower, names)).items() if count > 1]
     if twice:
         raise ToolError(
             f"More than one column is called {twice[0]}", "give each a name of its own, with AS"
         )
-    return [dict(zip(result.names, map(_json_value, row), strict=True)) for row in result.rows]
 
 
-def _json_value(value: object) -> object:
+def _finite(value: object) -> object:
     # JSON has no number for them
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write_parquet(result: Result, path: Path) -> None:
+def _parquet(path: Path, names: Sequence[str], types: Sequence[str], rows: Iterator[Row]) -> None:
+    """Write rows as Parquet by way of JSON, whose values DuckDB gives their types again."""
     from .database import open_database
-    from .parquet import write_parquet
 
-    objects = _objects(result)
-    # the rows come to it by a temporary file
-    with open_database(path.parent, Path(tempfile.gettempdir())) as database:
-        write_parquet(database, result.names, result.types, objects, path)
+    with tempfile.TemporaryDirectory(prefix="stripe-archive-") as folder:
+        lines = Path(folder, "rows.json")
+        longest = 1
+        with lines.open("w", encoding="utf-8") as file:
+            for row in rows:
+                values = {f"c{n}": _finite(value) for n, value in enumerate(row)}
+                longest = max(longest, file.write(json.dumps(values, default=_text) + "\n"))
+        # JSON has no bytes; and of a JSON document its text is wanted, not a text of that
+        read_as = {"BLOB": "VARCHAR", "JSON": "VARCHAR"}
+        columns = ", ".join(f"c{n}: '{read_as.get(t, t)}'" for n, t in enumerate(types))
+        selected = ", ".join(
+            (f"unhex(c{n})" if type_ == "BLOB" else f"c{n}") + f" AS {quoted(name)}"
+            for n, (name, type_) in enumerate(zip(names, types, strict=True))
+        )
+        with open_database(path.parent, Path(folder)) as database:
+            # each thread holds rows
+            database.rows("SET threads = 1")
+            database.rows(
+                f"""COPY (SELECT {selected} FROM read_json({text_literal(str(lines))},
+                  format = 'newline_delimited', columns = {{{columns}}},
+                  maximum_object_size = {longest}
+                )) TO {text_literal(str(path))}
+                (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})"""  # noqa: S608
+            )
+
+
+def _text(value: Any) -> str:
+    """Return a value for which JSON has nothing."""
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -14,7 +14,7 @@ from moto import mock_aws
 from archive_tools.errors import ToolError
 from archive_tools.querying import athena_engine
 from archive_tools.querying.athena_engine import AthenaEngine, open_athena, price_usd
-from archive_tools.querying.engine import Result
+from archive_tools.querying.result import Result
 from archive_tools.settings import ToolSettings
 from archive_tools.storage import BucketStorage, FolderStorage
 from tests.archive_tools.engines import BUCKET, REGION
@@ -104,6 +104,26 @@ def test_the_query_goes_to_the_workgroup_and_the_database() -> None:
     assert execution["Query"] == "SELECT id FROM stripe_events"
     assert execution["WorkGroup"] == "stripe_analytics"
     assert execution["QueryExecutionContext"] == {"Database": "stripe_analytics"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["DROP TABLE stripe_webhooks", "INSERT INTO t SELECT 1", "UNLOAD (SELECT 1) TO 's3://b/'",
+     "SELECT 1; DROP TABLE t", "/* SELECT */ drop view stripe_events", "", "-- SELECT"],
+)  # fmt: skip
+def test_athena_gets_a_select_alone(sql: str, hands: "Hands") -> None:
+    with pytest.raises(ToolError, match=r"no SELECT|more than one statement"):
+        hands.engine.run(sql)
+
+
+@pytest.mark.parametrize(
+    "sql", ["(SELECT 1)", "WITH a AS (SELECT 1) SELECT * FROM a;", "-- why\nselect ';'"]
+)
+def test_every_form_of_a_select_is_one(sql: str, hands: "Hands") -> None:
+    hands.starts()
+    hands.is_("SUCCEEDED")
+    hands.gives("n", "1")
+    assert hands.engine.run(sql).rows == [(1,)]
 
 
 def test_a_folder_is_none_of_athenas(tmp_path: Any) -> None:

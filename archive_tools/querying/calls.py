@@ -1,0 +1,703 @@
+"""Calls of functions: which one the types of the arguments mean, and what it is in DuckDB."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlglot import exp
+
+from . import functions
+from .casts import cast, coerced, local
+from .dialect import only, refused
+from .types import (
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    JSON,
+    UNKNOWN,
+    VARCHAR,
+    Type,
+    Typed,
+    array,
+    common,
+    decimal,
+    text_literal,
+    timestamp,
+    zoned,
+)
+
+if TYPE_CHECKING:
+    from .expressions import Expressions, Scope
+
+#: Signs of Java's regular expressions that RE2 lacks, or reads in another way.
+_FOREIGN_PATTERN = re.compile(r"\(\?[=!<>]|[*+?}]\+|\\[1-9kRXhHZG]|&&|\[[^\]]*\[")
+#: A group that may take no part in a match: NULL in Trino, empty in DuckDB.
+_OPTIONAL_GROUP = re.compile(r"\)[?*]|\)\{0|\|")
+
+_TEXT_TYPES = ("varchar", "boolean", "decimal", "date", "tinyint", "smallint", "integer", "bigint")
+
+_DAY_UNITS = ("day", "week", "month", "quarter", "year")
+_CLOCK_UNITS = ("millisecond", "second", "minute", "hour")
+_ADD = {
+    "millisecond": "to_microseconds({} * 1000)",
+    "second": "to_seconds({})",
+    "minute": "to_minutes({})",
+    "hour": "to_hours({})",
+    "day": "to_days(CAST({} AS INTEGER))",
+    "week": "to_days(CAST({} * 7 AS INTEGER))",
+    "month": "to_months(CAST({} AS INTEGER))",
+    "quarter": "to_months(CAST({} * 3 AS INTEGER))",
+    "year": "to_years(CAST({} AS INTEGER))",
+}
+
+#: MySQL's marks, which date_format and date_parse take, as those of strftime.
+_MYSQL = {
+    **{mark: f"%{mark}" for mark in "YmdHfyjpIbaS%"},
+    "i": "%M", "s": "%S", "T": "%H:%M:%S", "r": "%I:%M:%S %p", "M": "%B", "W": "%A",
+    "e": "%-d", "c": "%-m", "k": "%-H", "l": "%-I", "h": "%I", "v": "%V", "x": "%G",
+}  # fmt: skip
+_PARSED = "YmcdeHkiSsTf%"
+_JODA = {
+    "yyyy": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%-m", "dd": "%d",
+    "d": "%-d", "HH": "%H", "H": "%-H", "mm": "%M", "ss": "%S", "SSS": "%g", "EEEE": "%A",
+    "EEE": "%a", "ww": "%V", "xxxx": "%G",
+}  # fmt: skip
+
+_EXTRACTED = {
+    "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DAY_OF_MONTH", "DAY_OF_WEEK", "DOW", "DAY_OF_YEAR",
+    "DOY", "YEAR_OF_WEEK", "YOW", "HOUR", "MINUTE", "SECOND",
+}  # fmt: skip
+
+
+class Calls:
+    """Translates the calls of one query."""
+
+    def __init__(self, translator: "Expressions") -> None:
+        """Take what translates the arguments."""
+        self._of = translator
+
+    def call(self, node: exp.Expr, scope: "Scope", over: str = "") -> Typed:
+        """Return a call with its FILTER; `over` is the OVER of a window.
+
+        Raises:
+            ToolError: there is no such function, or not with these arguments.
+        """
+        condition, nulls, call = "", "", node
+        while isinstance(call, exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
+            if isinstance(call, exp.Filter):
+                condition = self._of.boolean(call.expression.this, scope)
+            elif isinstance(call, exp.IgnoreNulls):
+                nulls = " IGNORE NULLS"
+            call = call.this
+        if isinstance(call, exp.GroupConcat):
+            return self._listagg(call, scope, condition, over)
+        if not isinstance(call, exp.Anonymous):
+            if condition or nulls or over:
+                raise refused(node, "This is no aggregate")
+            return self._by_syntax(call, scope)
+        only(call, "this", "expressions")
+        name = functions.canonical(call.name)
+        _, aggregates, windows = functions.tables()
+        if name in windows and over:
+            return self._aggregate(call, windows[name], scope, condition, over, nulls)
+        if name in aggregates and not nulls:
+            return self._aggregate(call, aggregates[name], scope, condition, over)
+        if condition or nulls or over or name in windows:
+            raise refused(node, "This function is not supported with these clauses")
+        return self._scalar(call, name, scope)
+
+    # aggregates
+
+    def _aggregate(
+        self,
+        call: exp.Anonymous,
+        ways: list[functions.Function],
+        scope: "Scope",
+        condition: str,
+        over: str,
+        nulls: str = "",
+    ) -> Typed:
+        nodes, order, distinct = list(call.expressions), "", ""
+        if nodes and isinstance(nodes[-1], exp.Order):
+            order = f" {self._of.order(nodes[-1], scope)}"
+            nodes[-1] = nodes[-1].this
+        if nodes and isinstance(nodes[0], exp.Distinct):
+            only(nodes[0], "expressions")
+            nodes[:1] = nodes[0].expressions
+            distinct = "DISTINCT "
+        if [type(node) for node in nodes] == [exp.Star]:
+            nodes = []
+        values = [self._of.value(node, scope) for node in nodes]
+        name = ways[0].name
+        if (order and name != "array_agg") or (distinct and len(nodes) != 1):
+            raise refused(call, "ORDER BY and DISTINCT are not supported in this aggregate")
+        if name == "map_agg" and values:
+            present = f"{values[0].sql} IS NOT NULL"
+            condition = f"{condition} AND {present}" if condition else present
+        suffix = (f" FILTER (WHERE {condition})" if condition else "") + over
+        if name in ("sum", "avg") and len(values) == 1 and values[0].type.name == "decimal":
+            return self._decimal_aggregate(
+                name, f"{distinct}{values[0].sql}", values[0].type, suffix
+            )
+        texts, type_, sql = self._resolved(call, ways, values, nodes)
+        if texts:
+            texts[0] = distinct + texts[0]
+            texts[-1] += order
+        return Typed(sql.format(*texts, s=suffix, n=nulls), type_)
+
+    def _decimal_aggregate(self, name: str, sql: str, type_: Type, suffix: str) -> Typed:
+        total = decimal(38, type_.args[1])
+        added = f"CAST(sum({sql}){suffix} AS {total.duckdb})"
+        if name == "sum":
+            return Typed(added, total)
+        # Trino's average has the type of what it is of, and is rounded half up
+        many = f"CAST(nullif(count({sql}){suffix}, 0) AS HUGEINT)"
+        return self._of.scaled(f"trino_divide(trino_unscaled({added}), {many})", type_)
+
+    def _listagg(self, call: exp.GroupConcat, scope: "Scope", condition: str, over: str) -> Typed:
+        only(call, "this", "separator")
+        item, order = call.this, ""
+        if isinstance(item, exp.Order):
+            order = f" {self._of.order(item, scope)}"
+            item = item.this
+        if isinstance(item, exp.Distinct):
+            raise refused(call, "LISTAGG with DISTINCT is not supported")
+        separator = text_literal(call.args["separator"].name if call.args.get("separator") else "")
+        filter_ = f" FILTER (WHERE {condition})" if condition else ""
+        value = self._of.converted(item, scope, VARCHAR)
+        return Typed(f"string_agg({value}, {separator}{order}){filter_}{over}", VARCHAR)
+
+    # one value for a row
+
+    def _by_syntax(self, call: exp.Expr, scope: "Scope") -> Typed:
+        """Return a call that has words between its arguments."""
+        match call:
+            case exp.Extract():
+                if call.this.name.upper() not in _EXTRACTED:
+                    raise refused(call, "This field is not supported")
+                return self._named(call, call.this.name, [call.expression], scope)
+            case exp.StrPosition():
+                only(call, "this", "substr")
+                return self._named(call, "strpos", [call.this, call.args["substr"]], scope)
+            case exp.Substring():
+                items = [call.this, call.args["start"], call.args.get("length")]
+                return self._named(call, "substr", [item for item in items if item], scope)
+            case exp.AtTimeZone():
+                return self._at_timezone(call, [call.this, call.args["zone"]], scope)
+            case exp.Trim():
+                only(call, "this", "position", "expression")
+                side = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(
+                    call.args.get("position") or "", "trim"
+                )
+                characters = call.args.get("expression")
+                of = (
+                    self._of.converted(characters, scope, VARCHAR)
+                    if characters
+                    else "trino_spaces()"
+                )
+                return Typed(
+                    f"{side}({self._of.converted(call.this, scope, VARCHAR)}, {of})", VARCHAR
+                )
+        raise refused(call, "This is not supported")
+
+    def _scalar(self, call: exp.Anonymous, name: str, scope: "Scope") -> Typed:
+        nodes = list(call.expressions)
+        if name in _SPECIAL:
+            found: Typed | None = _SPECIAL[name](self, call, nodes, scope)
+            if found:
+                return found
+        return self._named(call, name, nodes, scope)
+
+    def _named(self, call: exp.Expr, name: str, nodes: Sequence[exp.Expr], scope: "Scope") -> Typed:
+        ways = functions.tables()[0].get(functions.canonical(name))
+        if not ways:
+            if name in _SPECIAL:
+                raise refused(call, "This function is not supported with these arguments")
+            raise refused(call, f"The function {name} is not supported", _instead(name))
+        values = [self._of.value(node, scope) for node in nodes]
+        texts, type_, sql = self._resolved(call, ways, values, nodes)
+        return Typed(sql.format(*texts), type_)
+
+    def _resolved(
+        self,
+        call: exp.Expr,
+        ways: list[functions.Function],
+        values: Sequence[Typed],
+        nodes: Sequence[exp.Expr],
+    ) -> tuple[list[str], Type, str]:
+        """Return the arguments as the first fitting way takes them, and its result."""
+        for is_exact in (True, False):
+            for way in ways:
+                bound: dict[str, Type] = {}
+                if len(way.parameters) == len(values) and all(
+                    _fits(parameter, value.type, bound, is_exact)
+                    for parameter, value in zip(way.parameters, values, strict=True)
+                ):
+                    texts = [
+                        _argument(parameter, value, node, bound)
+                        for parameter, value, node in zip(
+                            way.parameters, values, nodes, strict=True
+                        )
+                    ]
+                    return texts, _type(way.result, bound), way.sql
+        given = ", ".join(str(value.type) for value in values)
+        takes = " or ".join(f"{way.name}({', '.join(way.parameters)})" for way in ways)
+        raise refused(call, f"{ways[0].name} does not take ({given})", f"it is {takes}")
+
+    # functions whose result or whose SQL hangs on more than a signature
+
+    def concatenated(self, node: exp.Expr, values: Sequence[Typed]) -> Typed:
+        """Return texts or arrays one after the other: NULL where one of them is."""
+        texts, type_ = self._of.together(node, values)
+        if type_ != VARCHAR and type_.name != "array":
+            raise refused(node, f"{type_} cannot be concatenated", "CAST(… AS varchar)")
+        return Typed(f"({' || '.join(texts)})", type_)
+
+    def _concat(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        return self.concatenated(call, [self._of.value(node, scope) for node in nodes])
+
+    def _coalesce(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        texts, type_ = self._of.together(call, [self._of.value(node, scope) for node in nodes])
+        return Typed(f"coalesce({', '.join(texts)})", type_)
+
+    def _extreme(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        texts, type_ = self._of.together(call, [self._of.value(node, scope) for node in nodes])
+        if type_.name in ("json", "map", "array", "row"):
+            raise refused(call, f"Values of the type {type_} have no order")
+        missing = " OR ".join(f"{text} IS NULL" for text in texts)
+        extreme = f"{call.name.lower()}({', '.join(texts)})"
+        return Typed(f"CASE WHEN NOT ({missing}) THEN {extreme} END", type_)
+
+    def _nullif(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        first, second = (self._of.value(node, scope) for node in _some(call, nodes, 2))
+        equal = self._of.compared(call, "=", first, second)
+        return Typed(f"CASE WHEN {equal} THEN NULL ELSE {first.sql} END", first.type)
+
+    def _try(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        (value,) = (self._of.value(node, scope) for node in _some(call, nodes, 1))
+        return Typed(f"TRY({value.sql})", value.type)
+
+    def _json_extract(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        document, path = _some(call, nodes, 2)
+        value, steps = self._of.value(document, scope), text_literal(_json_path(path))
+        if value.type not in (VARCHAR, JSON):
+            raise refused(call, f"{value.type} is no JSON")
+        if call.name.lower() == "json_extract":
+            return Typed(f"trino_json({value.sql}, {steps})", JSON)
+        return Typed(f"trino_json_scalar({value.sql}, {steps})", VARCHAR)
+
+    def _mod(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
+        left, right = (self._of.value(node, scope) for node in _some(call, nodes, 2))
+        if not (left.type.is_number and right.type.is_number):
+            return None
+        return self._of.number("%", left, right, call)
+
+    def _log(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        base, of = (self._of.converted(node, scope, DOUBLE) for node in _some(call, nodes, 2))
+        return Typed(f"(trino_ln({of}) / trino_ln({base}))", DOUBLE)
+
+    def _rounded(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
+        """Return a decimal with fewer digits; other numbers are in the table."""
+        value = self._of.value(nodes[0], scope) if nodes else Typed("", UNKNOWN)
+        if value.type.name != "decimal":
+            return None
+        precision, scale = value.type.args
+        name = functions.canonical(call.name)
+        if name == "round" and len(nodes) == 2:
+            digits = nodes[1].name
+            if not digits.isdigit():
+                raise refused(call, "round takes a number of digits")
+            result = decimal(precision + 1, scale)
+            return Typed(
+                f"CAST(round({value.sql}, {min(int(digits), scale)}) AS {result.duckdb})", result
+            )
+        if len(nodes) != 1:
+            return None
+        if name == "sign":
+            return Typed(f"CAST(sign({value.sql}) AS DECIMAL(1,0))", decimal(1, 0))
+        digits = precision - scale + (min(scale, 1) if name != "truncate" else 0)
+        result = decimal(max(1, digits), 0)
+        how = {"truncate": "trunc"}.get(name, name)
+        return Typed(f"CAST({how}({value.sql}) AS {result.duckdb})", result)
+
+    # times
+
+    def _time(self, node: exp.Expr, scope: "Scope") -> Typed:
+        value = self._of.value(node, scope)
+        if not value.type.is_time:
+            raise refused(node, f"A date or a time is needed here, and this is {value.type}",
+                    "CAST(… AS timestamp)")  # fmt: skip
+        return value
+
+    def _clock(self, node: exp.Expr, scope: "Scope") -> str:
+        """Return a time without a zone: of an instant, what a clock in its zone shows."""
+        value = self._time(node, scope)
+        if value.type.name == "timestamp with time zone":
+            return local(value.sql, value.type)
+        return coerced(value.sql, value.type, timestamp(6)) if value.type == DATE else value.sql
+
+    def _unit(self, node: exp.Expr, type_: Type) -> str:
+        unit = node.name.lower() if isinstance(node, exp.Literal) and node.is_string else ""
+        if unit not in _DAY_UNITS and (unit not in _CLOCK_UNITS or type_ == DATE):
+            raise refused(node, f"This is no unit of a {type_}", "as in 'day'")
+        return unit
+
+    def _date_trunc(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        first, second = _some(call, nodes, 2)
+        value = self._time(second, scope)
+        unit = self._unit(first, value.type)
+        if value.type.name == "timestamp with time zone":
+            return self._of.in_zone(value, lambda time: f"date_trunc('{unit}', {time})")
+        return Typed(f"CAST(date_trunc('{unit}', {value.sql}) AS {value.type.duckdb})", value.type)
+
+    def _date_add(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        first, number, last = _some(call, nodes, 3)
+        value = self._time(last, scope)
+        unit = self._unit(first, value.type)
+        step = _ADD[unit].format(f"CAST({self._of.converted(number, scope, BIGINT)} AS BIGINT)")
+        if value.type.name == "timestamp with time zone":
+            if unit in _CLOCK_UNITS:
+                return Typed(f"({value.sql} + {step})", value.type)
+            return self._of.in_zone(value, lambda time: f"{time} + {step}")
+        return Typed(f"CAST({value.sql} + {step} AS {value.type.duckdb})", value.type)
+
+    def _date_diff(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        first, *rest = _some(call, nodes, 3)
+        values = [self._time(node, scope) for node in rest]
+        (begin, end), type_ = self._of.together(call, values)
+        unit = self._unit(first, type_)
+        if type_.name == "timestamp with time zone":
+            zone = values[0].type if values[0].type.name == type_.name else zoned()
+            begin, end = local(begin, zone), local(end, zone)
+            if zone.args != ("UTC",) and unit in _CLOCK_UNITS:
+                raise refused(call, "Clock times are compared in UTC", "… AT TIME ZONE 'UTC'")
+        return Typed(f"date_sub('{unit}', {begin}, {end})", BIGINT)
+
+    def _date_format(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        time, pattern = _some(call, nodes, 2)
+        marks = _mysql(pattern, _MYSQL.keys())
+        return Typed(f"strftime({self._clock(time, scope)}, {text_literal(marks)})", VARCHAR)
+
+    def _date_parse(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        text, pattern = _some(call, nodes, 2)
+        marks = text_literal(_mysql(pattern, _PARSED).replace("%-", "%"))
+        value = self._of.converted(text, scope, VARCHAR)
+        return Typed(f"trino_milliseconds(strptime({value}, {marks}))", timestamp())
+
+    def _format_datetime(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        time, pattern = _some(call, nodes, 2)
+        marks = ""
+        words = r"'(?P<quoted>[^']*)'|(?P<mark>([A-Za-z])\3*)|(?P<other>.)"
+        for part in re.finditer(words, _literal(pattern)):
+            if mark := part["mark"]:
+                if mark not in _JODA:
+                    raise refused(pattern, f"The mark {mark} is not supported")
+                marks += _JODA[mark]
+            else:
+                marks += (part["quoted"] or part["other"] or "'").replace("%", "%%")
+        return Typed(f"strftime({self._clock(time, scope)}, {text_literal(marks)})", VARCHAR)
+
+    def _from_unixtime(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
+        if len(nodes) != 2:
+            return None
+        seconds = self._of.converted(nodes[0], scope, DOUBLE)
+        return Typed(f"trino_from_unixtime({seconds})", zoned(_zone(nodes[1])))
+
+    def _at_timezone(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        time, zone = _some(call, nodes, 2)
+        value = _anywhere(self._time(time, scope))
+        return Typed(coerced(value.sql, value.type, zoned()), zoned(_zone(zone)))
+
+    def _with_timezone(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        time, zone = _some(call, nodes, 2)
+        value = self._of.converted(time, scope, timestamp(6))
+        return Typed(f"timezone('{_zone(zone)}', {value})", zoned(_zone(zone)))
+
+    def _to_unixtime(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
+        value = _anywhere(self._of.value(_some(call, nodes, 1)[0], scope))
+        return Typed(f"epoch({value.sql})", DOUBLE) if "anywhere" in value.sql[:30] else None
+
+    def _now(self, call: exp.Expr, nodes: list[exp.Expr], _: "Scope") -> Typed:
+        _some(call, nodes, 0)
+        return self._of.now()
+
+    # arrays
+
+    def _sequence(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        values = [self._of.value(node, scope) for node in nodes]
+        if len(values) not in (2, 3):
+            raise refused(call, "sequence takes a first and a last value, and a step")
+        (first, last), type_ = self._of.together(call, values[:2])
+        if type_.is_integer:
+            first, last = (f"CAST({text} AS BIGINT)" for text in (first, last))
+            step = f"CASE WHEN {first} <= {last} THEN 1 ELSE -1 END"
+            if len(values) == 3:
+                step = self._of.converted(nodes[2], scope, BIGINT)
+            return Typed(f"trino_sequence({first}, {last}, {step})", array(BIGINT))
+        if type_.name not in ("date", "timestamp") or (len(values) == 2 and type_ != DATE):
+            raise refused(call, "sequence of these types is not supported")
+        step = values[2].sql if len(values) == 3 else "INTERVAL 1 DAY"
+        if len(values) == 3 and not values[2].type.is_interval:
+            raise refused(call, "The step between times is an interval", "INTERVAL '1' DAY")
+        made = f"generate_series(CAST({first} AS TIMESTAMP), CAST({last} AS TIMESTAMP), {step})"
+        return Typed(f"CAST({made} AS {type_.duckdb}[])", array(type_))
+
+    def _lambda(
+        self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope"
+    ) -> tuple[str, Type, str, Typed]:
+        """Return an array, the type of its elements, and a lambda's parameter and body."""
+        first, function = _some(call, nodes, 2)
+        value = self._of.value(first, scope)
+        if value.type.name != "array" or not isinstance(function, exp.Lambda):
+            raise refused(call, "An array and a lambda, as in x -> x + 1, are needed here")
+        names = [item.name.lower() for item in function.expressions]
+        if len(names) != 1:
+            raise refused(call, "A lambda has one parameter here")
+        (of,) = value.type.args
+        # a name that no other lambda around it has
+        name = f"{names[0]}_{len(scope.shared)}"
+        inner = self._of.nested(scope, {names[0]: Typed(name, of)})
+        return value.sql, of, name, self._of.value(function.this, inner)
+
+    def _transform(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        items, _, name, body = self._lambda(call, nodes, scope)
+        return Typed(f"list_transform({items}, lambda {name}: {body.sql})", array(body.type))
+
+    def _filter(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        items, of, name, body = self._lambda(call, nodes, scope)
+        if body.type != BOOLEAN:
+            raise refused(call, "The lambda gives no boolean")
+        return Typed(f"list_filter({items}, lambda {name}: {body.sql})", array(of))
+
+    def _match(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        items, _, name, body = self._lambda(call, nodes, scope)
+        if body.type != BOOLEAN:
+            raise refused(call, "The lambda gives no boolean")
+        wanted = "false" if call.name.lower() == "all_match" else "true"
+        found = f"trino_contains(list_transform({items}, lambda {name}: {body.sql}), {wanted})"
+        return Typed(found if call.name.lower() == "any_match" else f"(NOT {found})", BOOLEAN)
+
+    def _row(self, _: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        values = [self._of.value(node, scope) for node in nodes]
+        fields = tuple(("", value.type) for value in values)
+        return Typed(f"row({', '.join(value.sql for value in values)})", Type("row", fields))
+
+    def _grouping(self, _: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        keys = ", ".join(self._of.value(node, scope).sql for node in nodes)
+        return Typed(f"CAST(grouping({keys}) AS INTEGER)", INTEGER)
+
+    def _format(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        """Return a text out of a pattern of Java's, as far as `%s`, `%d` and `%.2f` go."""
+        if not nodes:
+            raise refused(call, "format takes a pattern")
+        pattern = _literal(nodes[0])
+        values = iter([self._of.value(node, scope) for node in nodes[1:]])
+        parts = []
+        for text, mark in re.findall(r"([^%]+)|%([^a-zA-Z%]*[a-zA-Z%])", pattern):
+            if text or mark == "%":
+                parts.append(text_literal(text or "%"))
+                continue
+            value = next(values, None)
+            if value is None:
+                raise refused(call, "There are fewer values than marks")
+            parts.append(self._formatted(call, mark, value))
+        if next(values, None):
+            raise refused(call, "There are more values than marks")
+        # Java writes a NULL as a word
+        return Typed(f"({' || '.join(parts) or repr('')})", VARCHAR)
+
+    def _formatted(self, call: exp.Expr, mark: str, value: Typed) -> str:
+        type_ = value.type
+        if mark == "s" and type_.name in _TEXT_TYPES:
+            return f"coalesce({cast(value.sql, type_, VARCHAR)}, 'null')"
+        if type_.is_integer and re.fullmatch(r",?d|0\d\d?d", mark):
+            return f"coalesce(printf('%{mark}', {value.sql}), 'null')"
+        if found := re.fullmatch(r"(,?)\.(\d\d?)f", mark):
+            if type_.name != "decimal" or found[1]:
+                raise refused(
+                    call, f"%{mark} is supported for decimals alone", "CAST to a decimal first"
+                )
+            digits = min(int(found[2]), 38)
+            return f"coalesce(CAST(CAST({value.sql} AS DECIMAL(38,{digits})) AS VARCHAR), 'null')"
+        raise refused(call, f"The mark %{mark} is not supported for {type_}")
+
+
+_SPECIAL: dict[str, Callable[..., Typed | None]] = {
+    "all_match": Calls._match,
+    "any_match": Calls._match,
+    "at_timezone": Calls._at_timezone,
+    "ceil": Calls._rounded,
+    "coalesce": Calls._coalesce,
+    "concat": Calls._concat,
+    "date_add": Calls._date_add,
+    "date_diff": Calls._date_diff,
+    "date_format": Calls._date_format,
+    "date_parse": Calls._date_parse,
+    "date_trunc": Calls._date_trunc,
+    "filter": Calls._filter,
+    "floor": Calls._rounded,
+    "format": Calls._format,
+    "format_datetime": Calls._format_datetime,
+    "from_unixtime": Calls._from_unixtime,
+    "greatest": Calls._extreme,
+    "grouping": Calls._grouping,
+    "json_extract": Calls._json_extract,
+    "json_extract_scalar": Calls._json_extract,
+    "least": Calls._extreme,
+    "log": Calls._log,
+    "mod": Calls._mod,
+    "none_match": Calls._match,
+    "now": Calls._now,
+    "nullif": Calls._nullif,
+    "round": Calls._rounded,
+    "row": Calls._row,
+    "sequence": Calls._sequence,
+    "sign": Calls._rounded,
+    "to_unixtime": Calls._to_unixtime,
+    "transform": Calls._transform,
+    "truncate": Calls._rounded,
+    "try": Calls._try,
+    "with_timezone": Calls._with_timezone,
+}
+
+
+def supported() -> list[str]:
+    """Return the names of all functions that can be called, in their order."""
+    return sorted(functions.names() | set(_SPECIAL) | {"if", "listagg", "extract", "position"})
+
+
+def _instead(name: str) -> str:
+    known = functions.INSTEAD.get(name)
+    return f"write {known}" if known else ""
+
+
+def _some(call: exp.Expr, nodes: Sequence[exp.Expr], count: int) -> list[exp.Expr]:
+    if len(nodes) != count:
+        raise refused(call, f"{count} arguments are needed here")
+    return list(nodes)
+
+
+def _literal(node: exp.Expr) -> str:
+    if not isinstance(node, exp.Literal) or not node.is_string:
+        raise refused(node, "A text in quotes is needed here")
+    return node.name
+
+
+def _zone(node: exp.Expr) -> str:
+    name = _literal(node)
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise refused(node, "This time zone is not known", "as in 'Europe/Berlin'") from None
+    return name
+
+
+def _anywhere(value: Typed) -> Typed:
+    """Return an instant whatever its own zone was, for what depends on the instant alone."""
+    name = "trino_from_iso8601("
+    if value.sql.startswith(name):
+        return Typed(f"trino_from_iso8601_anywhere({value.sql.removeprefix(name)}", value.type)
+    return value
+
+
+def _mysql(pattern: exp.Expr, known: object) -> str:
+    text = ""
+    for mark, other in re.findall(r"%(.)|([^%]+)", _literal(pattern)):
+        if mark and mark not in known:  # type: ignore[operator]
+            raise refused(pattern, f"The mark %{mark} is not supported")
+        text += _MYSQL[mark] if mark else other
+    return text
+
+
+def _json_path(node: exp.Expr) -> str:
+    """Return a path of Trino's as DuckDB takes it.
+
+    https://trino.io/docs/current/functions/json.html#json_extract
+    """
+    text = _literal(node)
+    steps = r'\.([A-Za-z_][\w:-]*)|\["([^"\\]+)"\]|\[(\d+)\]'
+    if not re.fullmatch(rf"\$({steps})*", text):
+        raise refused(node, "This JSON path is not supported", "as in '$.data.object[0].id'")
+    return "$" + "".join(
+        f"[{number}]" if number else f'."{plain or quoted}"'
+        for plain, quoted, number in re.findall(steps, text)
+    )
+
+
+def _type(pattern: str, bound: dict[str, Type]) -> Type:
+    """Return the type that a word of a signature means."""
+    name = pattern.partition(":")[0]
+    if name in bound:
+        return bound[name]
+    if found := re.fullmatch(r"(array|map)\((.*)\)", pattern):
+        return Type(found[1], tuple(_type(part, bound) for part in found[2].split(",")))
+    match pattern:
+        case "decimal":
+            return bound["T"]
+        case "timestamp":
+            return timestamp()
+        case "timestamp with time zone":
+            return zoned()
+        case "pattern" | "grouped pattern" | "replacement":
+            return VARCHAR
+    return Type(pattern)
+
+
+def _fits(pattern: str, type_: Type, bound: dict[str, Type], is_exact: bool) -> bool:
+    name, _, kind = pattern.partition(":")
+    if name in ("T", "K", "V"):
+        merged = common(bound.get(name, UNKNOWN), type_)
+        if merged is None or (kind == "integer" and not type_.is_integer):
+            return False
+        if (kind == "ordered" and type_.name in ("json", "map")) or (
+            kind == "text" and type_.name not in _TEXT_TYPES
+        ):
+            return False
+        bound[name] = merged
+        return True
+    if found := re.fullmatch(r"(array|map)\((.*)\)", pattern):
+        inner = re.split(r",", found[2])
+        return type_.name == found[1] and all(
+            _fits(part, of, bound, is_exact) for part, of in zip(inner, type_.args, strict=True)
+        )
+    if pattern == "decimal":
+        bound["T"] = type_
+        return type_.name == "decimal"
+    target = _type(pattern, bound)
+    if is_exact:
+        return type_.name == target.name
+    if target.name == "timestamp" and type_.is_time:
+        return True
+    return common(type_, target) == target
+
+
+def _argument(pattern: str, value: Typed, node: exp.Expr, bound: dict[str, Type]) -> str:
+    """Return an argument in the type of its parameter."""
+    target = _type(pattern, bound)
+    match pattern:
+        case "pattern" | "grouped pattern":
+            text = _literal(node)
+            if _FOREIGN_PATTERN.search(text) or (
+                pattern != "pattern" and _OPTIONAL_GROUP.search(text)
+            ):
+                raise refused(
+                    node, "This regular expression means something else in DuckDB, or nothing"
+                )
+            return value.sql
+        case "replacement":
+            text = _literal(node)
+            if "\\" in text or "${" in text:
+                raise refused(node, "This replacement is not supported", "as in '$1'")
+            return text_literal(re.sub(r"\$(\d)", r"\\\1", text))
+        case "timestamp":
+            if value.type.name == "timestamp with time zone":
+                return local(value.sql, value.type)
+            return (
+                value.sql if value.type.name == "timestamp" else f"CAST({value.sql} AS TIMESTAMP)"
+            )
+    if value.type.name == target.name and target.name in ("timestamp with time zone",):
+        return value.sql
+    return coerced(value.sql, value.type, target)

@@ -1,0 +1,59 @@
+-- Each does what the function of Trino's does where DuckDB's own differs. What Trino refuses has to fail here
+-- too: DuckDB's error() cannot be within TRY, so 1 is divided by 0.
+
+CREATE MACRO trino_spaces() AS list_aggregate(list_transform([9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 5760, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8200, 8201, 8202, 8232, 8233, 8287, 12288], lambda c: chr(c)), 'string_agg', '');
+CREATE MACRO trino_check(fine) AS 1 // CASE WHEN fine THEN 1 ELSE 0 END;
+CREATE MACRO trino_fits(x, pattern) AS CASE WHEN regexp_full_match(x, pattern) THEN x WHEN x IS NOT NULL THEN '?' END;
+CREATE MACRO trino_integer(x) AS trino_fits(x, '[+-]?[0-9]+');
+CREATE MACRO trino_number(x) AS regexp_replace(
+    trino_fits(trim(x, trino_spaces()), '[+-]?(([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?[dDfF]?|NaN|Infinity)'),
+    '([0-9.])[dDfF]$', '\1');
+CREATE MACRO trino_decimal(x) AS trino_fits(x, '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?');
+CREATE MACRO trino_boolean(x) AS CASE WHEN lower(x) IN ('t', '1', 'true') THEN 'true'
+    WHEN lower(x) IN ('f', '0', 'false') THEN 'false' WHEN x IS NOT NULL THEN '?' END;
+CREATE MACRO trino_date(x) AS trino_fits(trim(x, trino_spaces()), '[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}');
+CREATE MACRO trino_timestamp(x) AS trino_fits(trim(x, trino_spaces()),
+    '[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}( [0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]{1,6})?)?)?');
+CREATE MACRO trino_milliseconds(x) AS date_trunc('millisecond', x + INTERVAL 500 MICROSECOND);
+CREATE MACRO trino_json(document, path) AS TRY(json_extract(document, path));
+CREATE MACRO trino_only(texts) AS texts[trino_check(len(texts) = 1)];
+CREATE MACRO trino_json_number(document, number) AS CASE WHEN regexp_full_match(number, '-?[0-9]+') THEN number
+    ELSE trino_only(list_distinct(list_filter(
+        regexp_extract_all(document, '-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?'),
+        lambda text: TRY_CAST(text AS DOUBLE) = CAST(number AS DOUBLE)))) END;
+CREATE MACRO trino_json_scalar(document, path) AS list_transform([TRY(json_value(document, path))],
+    lambda value: CASE json_type(value) WHEN 'DOUBLE' THEN trino_json_number(CAST(document AS VARCHAR), value ->> '$')
+        ELSE value ->> '$' END)[1];
+CREATE MACRO trino_json_array_length(x) AS CASE json_type(TRY_CAST(x AS JSON))
+    WHEN 'ARRAY' THEN CAST(json_array_length(TRY_CAST(x AS JSON)) AS BIGINT) END;
+CREATE MACRO trino_divide(a, b) AS
+    (CASE WHEN (a < 0) = (b < 0) THEN 1 ELSE -1 END) * ((2 * abs(a) + abs(b)) // (2 * abs(b)));
+CREATE MACRO trino_unscaled(x) AS CAST(replace(CAST(x AS VARCHAR), '.', '') AS HUGEINT);
+CREATE MACRO trino_from_iso8601(x) AS CAST(regexp_replace(trino_fits(x,
+    '[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?)?(Z|[+-]00(:?00)?)?)?'),
+    '([.,][0-9]{3})[0-9]+', '\1') AS TIMESTAMPTZ);
+CREATE MACRO trino_from_iso8601_anywhere(x) AS CAST(regexp_replace(trino_fits(x,
+    '[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?'),
+    '([.,][0-9]{3})[0-9]+', '\1') AS TIMESTAMPTZ);
+CREATE MACRO trino_from_unixtime(x) AS timezone('UTC', make_timestamp(CAST(floor(x * 1000 + 0.5e0) AS BIGINT) * 1000));
+CREATE MACRO trino_upper(x) AS replace(upper(replace(x, 'ß', chr(57344))), chr(57344), 'ß');
+CREATE MACRO trino_not_empty(x) AS substr(x, trino_check(x IS NULL OR x <> ''));
+CREATE MACRO trino_replace(x, old, new) AS replace(x, trino_not_empty(old), new);
+CREATE MACRO trino_substr(x, start) AS CASE WHEN start = 0 OR abs(start) > length(x) THEN '' ELSE substr(x, start) END;
+CREATE MACRO trino_substr_length(x, start, n) AS CASE WHEN start = 0 OR abs(start) > length(x) OR n <= 0 THEN ''
+    ELSE substr(x, start, n) END;
+CREATE MACRO trino_split_part(x, delimiter, n) AS string_split(x, trino_not_empty(delimiter))[n * trino_check(n > 0)];
+CREATE MACRO trino_element_at(x, n) AS x[n * trino_check(n <> 0)];
+CREATE MACRO trino_subscript(x, n) AS x[n * trino_check(x IS NULL OR n IS NULL OR n BETWEEN 1 AND len(x))];
+CREATE MACRO trino_slice(x, start, n) AS CASE WHEN n = 0 OR abs(start) > len(x) THEN list_slice(x, 1, 0)
+    WHEN start < 0 THEN list_slice(x, len(x) + start + 1, len(x) + start + n * trino_check(n >= 0))
+    ELSE list_slice(x, start * trino_check(start <> 0), start + n * trino_check(n >= 0) - 1) END;
+CREATE MACRO trino_contains(x, item) AS CASE WHEN item IS NULL THEN NULL WHEN list_contains(x, item) THEN true
+    WHEN len(list_filter(x, lambda i: i IS NULL)) > 0 THEN NULL WHEN x IS NOT NULL THEN false END;
+CREATE MACRO trino_array_position(x, item) AS CASE WHEN x IS NOT NULL AND item IS NOT NULL
+    THEN CAST(coalesce(list_position(x, item), 0) AS BIGINT) END;
+CREATE MACRO trino_regexp_extract(x, pattern, n) AS CASE WHEN regexp_matches(x, pattern)
+    THEN regexp_extract(x, pattern, CAST(n AS INTEGER)) END;
+CREATE MACRO trino_sequence(a, b, step) AS generate_series(a, b, step * trino_check(step <> 0 AND (a = b OR (a < b) = (step > 0))));
+CREATE MACRO trino_ln(x) AS CASE WHEN x = 0 THEN CAST('-Infinity' AS DOUBLE) WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE ln(x) END;
+CREATE MACRO trino_sqrt(x) AS CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE sqrt(x) END;
