@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,13 @@ _REF_IS_ARN = ("AWS::SNS::Topic", "AWS::IAM::ManagedPolicy")
 
 def parsed(path: Path) -> Document:
     """Return a template as plain data, its functions in their long form."""
-    document: Document = json.loads(json.dumps(cfn_yaml.loads(path.read_text())))
+    document: Document = json.loads(_as_json(path.read_text()))
     return document
+
+
+@cache
+def _as_json(text: str) -> str:
+    return json.dumps(cfn_yaml.loads(text))
 
 
 class Stack:

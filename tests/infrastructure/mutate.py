@@ -6,14 +6,13 @@ has to be in survivors.toml with its reason.
 """
 
 import copy
+import json
 import random
 import re
-import shutil
 import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
 from tests.support.service import PROJECT
 
-from . import cloudformation, pins, terraform
+from . import cloudformation, expected, pins, terraform
 from .normal import REGION, Document
 
 #: What has to be noticed, of all mutations.
@@ -313,25 +312,94 @@ def survivors_of_cloudformation(sample: int | None = None, seed: int = 0) -> tup
     return len(chosen), [name for name, noticed in chosen if not noticed()]
 
 
-def survivors_of_terraform(
-    sample: int | None = None, seed: int = 0, workers: int = 2
-) -> tuple[int, list[str]]:
-    """The same of Terraform; each takes a plan or more."""
+def survivors_of_terraform(sample: int | None = None, seed: int = 0) -> tuple[int, list[str]]:
+    """The same of Terraform, which plans many mutations at a time."""
     chosen = _sampled(list(of_terraform()), sample, seed)
+    texts = {path.name: path.read_text() for path in terraform.CONFIGURATION.glob("*.tf")}
+    changed = {
+        name: texts | {file: text}
+        for name, (file, text) in chosen
+        if not pins.of_text("\n".join((texts | {file: text}).values()))
+    }
+    for choice in expected.CHOICES:
+        names = list(changed)
+        for first in range(0, len(names), _TOGETHER):
+            batch = {name: changed[name] for name in names[first : first + _TOGETHER]}
+            for name in _noticed(batch, choice):
+                del changed[name]
+    return len(chosen), list(changed)
 
-    def survives(mutation: tuple[str, tuple[str, str]]) -> bool:
-        file, text = mutation[1]
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "terraform"
-            shutil.copytree(terraform.CONFIGURATION, folder, ignore=shutil.ignore_patterns(".*"))
-            (Path(scratch) / "athena").symlink_to(PROJECT / "deploy/athena")
-            (folder / file).write_text(text)
-            found = pins.of_terraform(folder)
-        return not found
 
-    with ThreadPoolExecutor(workers) as pool:
-        survived = list(pool.map(survives, chosen))
-    return len(chosen), [name for (name, _), lives in zip(chosen, survived, strict=True) if lives]
+#: Configurations that are planned together, as modules of one.
+_TOGETHER = 30
+
+#: How terraform's messages name a module: by its file, its call or its address.
+_MODULE = re.compile(r'\bon (m\d+)/|in module "(m\d+)"|module\.(m\d+)\b')
+
+
+def _noticed(configurations: dict[str, dict[str, str]], choice: str) -> Iterator[str]:
+    """Yield the names of the configurations, each its files by name, that are seen to be wrong.
+
+    Raises:
+        RuntimeError: terraform failed, and not because of one of them.
+    """
+    variables = expected.variables(expected.CHOICES[choice])
+    modules = {f"m{number}": name for number, name in enumerate(configurations)}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "athena").symlink_to(PROJECT / "deploy/athena")
+        for module, name in modules.items():
+            (folder / module).mkdir()
+            for file, text in configurations[name].items():
+                # the provider is the root's, one for all; its block is compared as text
+                (folder / module / file).write_text(text.replace(pins.PROVIDER_BLOCK, ""))
+        while modules:
+            _write_root(folder, list(modules), variables)
+            try:
+                terraform.terraform("get", folder=folder)
+                plan = terraform.planned(folder)
+                break
+            except RuntimeError as error:
+                named = {one for found in _MODULE.findall(str(error)) for one in found if one}
+                wrong = [module for module in modules if module in named]
+                if not wrong:
+                    raise
+                yield from (modules.pop(module) for module in wrong)
+        for module, name in modules.items():
+            if pins.of_plan(_of_module(plan, module), choice):
+                yield name
+
+
+def _write_root(folder: Path, modules: list[str], variables: Document) -> None:
+    values = "".join(f"  {name} = {json.dumps(value)}\n" for name, value in variables.items())
+    calls = (
+        f'module "{module}" {{\n  source = "./{module}"\n{values}}}\n'
+        f'output "{module}" {{\n  value = module.{module}\n}}\n'
+        for module in modules
+    )
+    (folder / "main.tf").write_text('provider "aws" {}\n' + "".join(calls))
+
+
+def _of_module(plan: Document, module: str) -> Document:
+    """Return the part of a plan that is of one module, as if it were planned alone."""
+    root, planned = plan["configuration"]["root_module"], plan["planned_values"]
+    (values,) = (
+        one
+        for one in planned["root_module"]["child_modules"]
+        if one["address"] == f"module.{module}"
+    )
+    # without a value where one of them is not known before AWS answers, which none may be
+    printed = planned["outputs"][module].get("value", {})
+    return {
+        "planned_values": {
+            "root_module": values,
+            "outputs": {name: {"value": value} for name, value in printed.items()},
+        },
+        "configuration": {
+            "root_module": root["module_calls"][module]["module"],
+            "provider_config": pins.PROVIDER,
+        },
+    }
 
 
 def _sampled(mutations: list[Any], sample: int | None, seed: int) -> list[Any]:

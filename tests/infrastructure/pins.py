@@ -61,7 +61,22 @@ PROVIDER = {
         "expressions": {"default_tags": [{"tags": {"references": ["var.tags"]}}]},
     }
 }
-TERRAFORM = '">= 1.7"'
+TERRAFORM_BLOCK = """\
+terraform {
+  required_version = ">= 1.7"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.0"
+    }
+  }
+}"""
+PROVIDER_BLOCK = """\
+provider "aws" {
+  default_tags {
+    tags = var.tags
+  }
+}"""
 
 
 def of_cloudformation(template: Document, queries: Document) -> list[str]:
@@ -200,27 +215,32 @@ def _validations(text: str, template: Document) -> list[str]:
 
 def of_terraform(folder: Path = terraform.CONFIGURATION) -> list[str]:
     """Return what is wrong with a configuration, up to the first set of options that shows it."""
-    try:
-        found = _text_of(folder)
-        for choice, parameters in expected.CHOICES.items():
-            # a plan takes a second
-            if found:
-                break
-            plan = terraform.planned(folder, **expected.variables(parameters))
-            made, printed = terraform.made(plan), terraform.outputs(plan)
-            found += differences(made, expected.resources(parameters), choice)
-            found += differences(printed, expected.outputs(parameters), f"{choice}/outputs")
-            found += _configuration(plan["configuration"])
-    except (
-        RefusedError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
-        return [f"cannot be planned: {error!r}"]
+    found = of_text(terraform.text(folder))
+    for choice in expected.CHOICES:
+        # a plan takes a second
+        if found:
+            break
+        try:
+            plan = terraform.planned(folder, **expected.variables(expected.CHOICES[choice]))
+        except RuntimeError as error:
+            return [f"cannot be planned: {error}"]
+        found += of_plan(plan, choice)
     return found
+
+
+def of_plan(plan: Document, choice: str) -> list[str]:
+    """Return what is wrong with a plan that was made with a set of options."""
+    parameters = expected.CHOICES[choice]
+    try:
+        made, printed = terraform.made(plan), terraform.outputs(plan)
+        return [
+            *differences(made, expected.resources(parameters), choice),
+            *differences(printed, expected.outputs(parameters), f"{choice}/outputs"),
+            *_configuration(plan["configuration"]),
+        ]
+    # a plan without what the normal form needs is as wrong as one with another value
+    except (RefusedError, LookupError, TypeError, ValueError, AttributeError) as error:
+        return [f"cannot be brought into normal form: {error!r}"]
 
 
 def _configuration(configuration: Document) -> list[str]:
@@ -253,9 +273,8 @@ def _configuration(configuration: Document) -> list[str]:
     return found + differences(told, described | tags, "variables")
 
 
-def _text_of(folder: Path) -> list[str]:
-    """Look at what no plan shows."""
-    text = terraform.text(folder)
+def of_text(text: str) -> list[str]:
+    """Return what is wrong with a configuration's text, in what no plan shows."""
     lifecycles = {
         f"{kind}.{name}": "\n".join(line.strip() for line in said.strip().splitlines())
         for kind, name, said in re.findall(
@@ -265,8 +284,8 @@ def _text_of(folder: Path) -> list[str]:
         )
     }
     found = differences(lifecycles, LIFECYCLES, "lifecycle")
-    (required,) = re.findall(r"required_version = (.*)", text) or [None]
-    found += differences(required, TERRAFORM, "required_version")
+    blocks = re.findall(r'^(?:terraform|provider "aws") \{\n(?:  .*\n|\n)*\}$', text, re.MULTILINE)
+    found += differences(sorted(blocks), sorted([TERRAFORM_BLOCK, PROVIDER_BLOCK]))
     types = dict(
         re.findall(r'^variable "(\w+)" \{\n(?:  .*\n)*?  type +=\s*(.*)', text, re.MULTILINE)
     )
@@ -275,7 +294,10 @@ def _text_of(folder: Path) -> list[str]:
         for variable, _, taken, _ in expected.OPTIONS.values()
     }
     found += differences(types, wanted | {"tags": "map(string)"}, "types")
-    return found + _validations(text, cloudformation.parsed(cloudformation.TEMPLATE))
+    try:
+        return found + _validations(text, cloudformation.parsed(cloudformation.TEMPLATE))
+    except LookupError as error:
+        return [f"a validation is missing: {error!r}"]
 
 
 def _told_description() -> str:
