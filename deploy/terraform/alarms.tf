@@ -97,8 +97,17 @@ resource "aws_cloudwatch_metric_alarm" "quota" {
   metric_query {
     id          = "used"
     label       = "Percent of the quota"
-    expression  = "MAX([bytes / bytes_limit, records / records_limit, requests / requests_limit]) / 3"
+    expression  = "MAX([bytes_share, records_share, requests_share])"
     return_data = true
+  }
+  # sums of 300 s against limits of one second: 100 / 300 makes percent
+  dynamic "metric_query" {
+    for_each = ["bytes", "records", "requests"]
+    content {
+      id          = "${metric_query.value}_share"
+      expression  = "${metric_query.value} / ${metric_query.value}_limit / 3"
+      return_data = false
+    }
   }
   dynamic "metric_query" {
     for_each = {

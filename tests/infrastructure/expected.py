@@ -504,15 +504,19 @@ def _alarms(of: Document) -> Resources:
         ("no-target", all(targets.values()), healthy, 60, 3, _LESS, 1, _RINGS),
     ]
     # fmt: on
-    results = {
-        "late": ("Seconds beyond the buffer", f"freshness - {of['BufferIntervalSeconds']}"),
-        # sums of 300 s against limits of one: a share in percent is 100/300 of it
-        "quota": (
-            "Percent of the quota",
-            "MAX([bytes / bytes_limit, records / records_limit, requests / requests_limit]) / 3",
-        ),
+    # id, label and expression; the alarm is on the first one
+    expressions: dict[str, list[tuple[str, str | None, str]]] = {
+        "late": [
+            ("late", "Seconds beyond the buffer", f"freshness - {of['BufferIntervalSeconds']}"),
+        ],
+        "quota": [
+            ("used", "Percent of the quota", "MAX([bytes_share, records_share, requests_share])"),
+            # sums of 300 s against limits of one second: 100 / 300 makes percent
+            ("bytes_share", None, "bytes / bytes_limit / 3"),
+            ("records_share", None, "records / records_limit / 3"),
+            ("requests_share", None, "requests / requests_limit / 3"),
+        ],
     }
-    ids = {"late": "late", "quota": "used"}
     of_stream = ("AWS/Firehose", {"DeliveryStreamName": stream})
     sources = {
         "not-archived": (_OWN, {}),
@@ -536,9 +540,11 @@ def _alarms(of: Document) -> Resources:
             "OKActions": [topic],
         }
         if isinstance(metric, dict):
-            label, expression = results[name]
             alarm["Metrics"] = [
-                {"Id": ids[name], "Label": label, "Expression": expression, "ReturnData": True},
+                *(
+                    {"Id": its, "Label": label, "Expression": one, "ReturnData": number == 0}
+                    for number, (its, label, one) in enumerate(expressions[name])
+                ),
                 *(
                     {
                         "Id": its,
