@@ -71,10 +71,30 @@ def schema() -> Document:
     return known | {"resource": known["resource"] | ours}
 
 
+#: `terraform import`, which the stand-in lacks: whatever is asked for is there, and has its name.
+_IMPORT = """
+def import_state(self, request, context):
+    block, kind = SCHEMA["resource"][request.type_name], request.type_name
+    state = dict.fromkeys(block["attributes"])
+    for name, one in block["blocks"].items():
+        state[name] = None if one["nesting"] == "single" else []
+    state |= {name: request.id for name in ("bucket", "name", "id") if name in state}
+    state = encode(fill(block, state, kind, True))
+    imported = pb.ImportResourceState.ImportedResource(type_name=kind, state=state)
+    return pb.ImportResourceState.Response(imported_resources=[imported])
+
+
+Provider.ImportResourceState = import_state
+main()
+"""
+
+
 def _extend() -> None:
-    """Let terraform start the stand-in with `schema`, out of a folder of ours."""
+    """Let terraform start the stand-in with `schema` and `_IMPORT`, out of a folder of ours."""
+    provider = (OFFLINE.parent / "provider.py").read_text()
+    assert provider.endswith("\nmain()\n")
     for path, text in (
-        (_PROVIDER / "provider.py", (OFFLINE.parent / "provider.py").read_text()),
+        (_PROVIDER / "provider.py", provider.removesuffix("\nmain()\n") + _IMPORT),
         (_PROVIDER / "schema.json", json.dumps(schema())),
     ):
         # replaced as a whole: a provider of another process may be reading it
