@@ -58,7 +58,7 @@ variable "old_version_days" {
 }
 
 variable "object_lock_mode" {
-  description = "With ObjectLockDays. Nobody shortens COMPLIANCE; a permission of its own ends GOVERNANCE."
+  description = "Whether a permission of its own can end a lock early, in GOVERNANCE, or nothing, in COMPLIANCE."
   type        = string
   default     = "GOVERNANCE"
   validation {
@@ -128,7 +128,7 @@ variable "log_group_name" {
 }
 
 variable "reconcile_hours" {
-  description = "With LogGroupName. Alarm when no daily job has succeeded for this many hours. 0 is off."
+  description = "Alarm when that log shows no daily job that succeeded for this many hours. 0 is off."
   type        = number
   default     = 0
   validation {
@@ -138,7 +138,7 @@ variable "reconcile_hours" {
 }
 
 variable "load_balancer" {
-  description = "With TargetGroup. Alarm when the service has no healthy target. As in app/name/0123456789abcdef."
+  description = "Alarm when this load balancer has no healthy target. As in app/name/0123456789abcdef."
   type        = string
   default     = ""
   validation {
@@ -148,7 +148,7 @@ variable "load_balancer" {
 }
 
 variable "target_group" {
-  description = "With LoadBalancer. As in targetgroup/name/0123456789abcdef."
+  description = "The target group of the load balancer. As in targetgroup/name/0123456789abcdef."
   type        = string
   default     = ""
   validation {
