@@ -240,9 +240,8 @@ locals {
     { title = "Events received", stat = "Sum", metric = "IncomingRecords" },
     { title = "Events delivered to S3", stat = "Sum", metric = "DeliveryToS3.Records" },
     {
-      title  = "Seconds that the oldest event waits", stat = "Maximum", metric = "DeliveryToS3.DataFreshness"
-      line   = { label = "the buffer", value = var.buffer_interval_seconds }
-      bounds = null
+      title = "Seconds that the oldest event waits", stat = "Maximum", metric = "DeliveryToS3.DataFreshness"
+      line  = { label = "the buffer", value = var.buffer_interval_seconds }
     },
     {
       title  = "Share of writes to S3 that succeed", stat = "Average", metric = "DeliveryToS3.Success"

@@ -120,6 +120,8 @@ CHOICES: dict[str, Document] = {
     "defaults": {"BucketName": "acme-stripe-webhooks"},
     "halves": {
         "BucketName": "acme-stripe-webhooks",
+        "ArchiveExpiryDays": 1,
+        "ObjectLockDays": 1,
         "SilenceHours": 0,
         "ReconcileHours": 26,
         "TargetGroup": _TARGET_GROUP,

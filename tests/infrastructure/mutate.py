@@ -325,7 +325,7 @@ def survivors_of_terraform(sample: int | None = None, seed: int = 0) -> tuple[in
         names = list(changed)
         for first in range(0, len(names), _TOGETHER):
             batch = {name: changed[name] for name in names[first : first + _TOGETHER]}
-            for name in _noticed(batch, choice):
+            for name in wrong_ones(batch, choice):
                 del changed[name]
     return len(chosen), list(changed)
 
@@ -333,11 +333,18 @@ def survivors_of_terraform(sample: int | None = None, seed: int = 0) -> tuple[in
 #: Configurations that are planned together, as modules of one.
 _TOGETHER = 30
 
-#: How terraform's messages name a module: by its file, its call or its address.
-_MODULE = re.compile(r'\bon (m\d+)/|in module "(m\d+)"|module\.(m\d+)\b')
+#: How terraform's messages name a module: by its file, its call or the address of its resource.
+_MODULE = re.compile(r'\bon (m\d+)/|in module "(m\d+)"|with module\.(m\d+)\b')
 
 
-def _noticed(configurations: dict[str, dict[str, str]], choice: str) -> Iterator[str]:
+def _wrong(printed: str) -> set[str]:
+    """Return the modules that errors name; progress and warnings name sound ones too."""
+    messages = re.split(r"^(?=(?:Error|Warning): )", printed, flags=re.MULTILINE)
+    errors = "".join(one for one in messages if one.startswith("Error: "))
+    return {one for found in _MODULE.findall(errors) for one in found if one}
+
+
+def wrong_ones(configurations: dict[str, dict[str, str]], choice: str) -> Iterator[str]:
     """Yield the names of the configurations, each its files by name, that are seen to be wrong.
 
     Raises:
@@ -360,8 +367,7 @@ def _noticed(configurations: dict[str, dict[str, str]], choice: str) -> Iterator
                 plan = terraform.planned(folder)
                 break
             except RuntimeError as error:
-                named = {one for found in _MODULE.findall(str(error)) for one in found if one}
-                wrong = [module for module in modules if module in named]
+                wrong = [module for module in modules if module in _wrong(str(error))]
                 if not wrong:
                     raise
                 yield from (modules.pop(module) for module in wrong)

@@ -399,7 +399,8 @@ def _stream(stream: Document) -> Document:
 
 def _lifecycle(part: Document) -> Document:
     for rule in part["Rule"]:
-        its = rule.pop("Filter", {})
+        # the provider wants one in each rule, an empty one for all objects
+        its = rule.pop("Filter")
         expiration = rule.pop("Expiration", None) or {}
         if "Days" in expiration:
             rule["ExpirationInDays"] = expiration.pop("Days")
