@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test faults strangers bench scale template tools audit lock clean
+.PHONY: help run demo test faults strangers bench scale template mutate tools audit lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -43,6 +43,9 @@ scale: $(BIN)/.dev ## what the archive's tools take on a large archive [EVENTS=1
 
 template: $(BIN)/.dev ## write the queries of deploy/athena into the CloudFormation template
 	python -m deploy.template
+
+mutate: $(BIN)/.dev ## change every leaf of both templates and count the changes that the tests notice
+	python -m tests.infrastructure.mutate
 
 tools: $(BIN)/.tools ## install what `flask archive` needs, and the script stripe-archive
 

@@ -133,7 +133,7 @@ class Usage:
     """Queries with year, month and day in their WHERE."""
     archive_queries: int = 10
     """Queries of the view stripe_events, which reads every day there is."""
-    alarm_metrics: int = 4
+    alarm_metrics: int = 10
     """Of the stream."""
     dashboards: int = 1
     tasks: int = 2

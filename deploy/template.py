@@ -1,15 +1,19 @@
-"""`make template`: write the view and the queries of deploy/athena into cloudformation.yaml.
+"""`make template`: write the view and the queries of deploy/athena as CloudFormation.
 
-A template cannot include files, so it carries a copy, between two marks. Terraform reads the files.
+A template cannot include files. So cloudformation.yaml carries a copy of the view, between two
+marks, and athena/queries.yaml is made of the queries: both together would be over the 51,200 bytes
+that a template may have that is not in S3. Terraform reads the files.
 """
 
 import json
+import sys
 from pathlib import Path
 from textwrap import indent
 
 DEPLOY = Path(__file__).resolve().parent
 TEMPLATE = DEPLOY / "cloudformation.yaml"
 ATHENA = DEPLOY / "athena"
+QUERIES = ATHENA / "queries.yaml"
 
 CREATE_VIEW = "CREATE OR REPLACE VIEW stripe_events AS\n"
 
@@ -46,14 +50,30 @@ _VIEW = """\
 {columns}
 """
 
-_QUERY = """
+_QUERIES = """\
+AWSTemplateFormatVersion: "2010-09-09"
+Description: The saved queries of Stripe Analytics Backend, in a workgroup that is there.
+# written by `make template` from deploy/athena
+
+Parameters:
+  DatabaseName:
+    Type: String
+    Description: The Glue database, and the Athena workgroup of the same name.
+    Default: stripe_analytics
+    AllowedPattern: "[a-z0-9_]{1,128}"
+    ConstraintDescription: lower-case letters, digits and '_'.
+
+Resources:
+"""
+
+_QUERY = """\
   {resource}:
     Type: AWS::Athena::NamedQuery
     Properties:
       Name: {name}
       Description: {description}
-      Database: !Ref Database
-      WorkGroup: !Ref Workgroup
+      Database: !Ref DatabaseName
+      WorkGroup: !Ref DatabaseName
       QueryString: |-
 {sql}
 """
@@ -70,11 +90,27 @@ def view_columns() -> list[tuple[str, str]]:
     return [(name, kind) for name, kind in columns]
 
 
-def rendered() -> str:
-    """Return the template as it should be, out of the one that is there and deploy/athena."""
+def rendered() -> dict[Path, str]:
+    """Return both templates as they should be, out of what is there and deploy/athena."""
     before, rest = TEMPLATE.read_text().split(_BEGIN)
     _, after = rest.split(_END)
-    return before + _BEGIN + _view() + "".join(map(_query, query_files())) + _END + after
+    return {
+        TEMPLATE: before + _BEGIN + _view() + _END + after,
+        QUERIES: _QUERIES + "\n".join(map(_query, query_files())),
+    }
+
+
+def import_template() -> str:
+    """Return the template with the bucket and its policy alone, to bring an old bucket back by.
+
+    The role that the policy names is not made yet: its ARN is written out.
+    """
+    text = TEMPLATE.read_text()
+    head, rest = text.split("\nResources:\n")
+    kept = rest[rest.index("  Bucket:\n") : rest.index("  # kept with its role")]
+    role = "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${StreamName}-${AWS::Region}-delivery"
+    kept = kept.replace("!GetAtt DeliveryRole.Arn", f'!Sub "{role}"').rstrip()
+    return f"{head}\nResources:\n{kept}\n"
 
 
 def _view() -> str:
@@ -103,4 +139,8 @@ def _query(file: Path) -> str:
 
 
 if __name__ == "__main__":
-    TEMPLATE.write_text(rendered())
+    if sys.argv[1:] == ["import"]:
+        sys.stdout.write(import_template())
+        sys.exit()
+    for path, text in rendered().items():
+        path.write_text(text)

@@ -11,8 +11,10 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "archive" {
   bucket = aws_s3_bucket.archive.bucket
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = local.key == null ? "AES256" : "aws:kms"
+      kms_master_key_id = local.key
     }
+    bucket_key_enabled = local.key == null ? null : true
   }
 }
 
@@ -75,18 +77,40 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
     }
   }
   dynamic "rule" {
-    for_each = var.archive_expiry_days > 0 ? [var.archive_expiry_days] : []
+    for_each = var.archive_expiry_days > 0 ? ["webhooks", "errors", "snapshots", "parquet"] : []
     content {
-      id     = "expire-archive"
+      id     = "expire-${rule.value}"
       status = "Enabled"
       filter {
-        prefix = "webhooks/"
+        prefix = "${rule.value}/"
       }
       expiration {
-        days = rule.value
+        days = var.archive_expiry_days
       }
     }
   }
+}
+
+resource "aws_s3_bucket_object_lock_configuration" "archive" {
+  count      = var.object_lock_days > 0 ? 1 : 0
+  depends_on = [aws_s3_bucket_versioning.archive]
+
+  bucket              = aws_s3_bucket.archive.bucket
+  object_lock_enabled = "Enabled"
+  rule {
+    default_retention {
+      mode = var.object_lock_mode
+      days = var.object_lock_days
+    }
+  }
+}
+
+resource "aws_s3_bucket_logging" "archive" {
+  count = var.access_log_bucket_name == "" ? 0 : 1
+
+  bucket        = aws_s3_bucket.archive.bucket
+  target_bucket = var.access_log_bucket_name
+  target_prefix = "${var.bucket_name}/"
 }
 
 resource "aws_s3_bucket_policy" "archive" {
@@ -95,14 +119,30 @@ resource "aws_s3_bucket_policy" "archive" {
   bucket = aws_s3_bucket.archive.bucket
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "TlsOnly"
-      Effect    = "Deny"
-      Principal = "*"
-      Action    = "s3:*"
-      Resource  = [aws_s3_bucket.archive.arn, "${aws_s3_bucket.archive.arn}/*"]
-      Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
+    Statement = [
+      {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [aws_s3_bucket.archive.arn, "${aws_s3_bucket.archive.arn}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      # Firehose names each object anew. Everybody else says whether a put makes an object
+      # (If-None-Match) or replaces the version that it names (If-Match).
+      {
+        Sid       = "NoBlindOverwrite"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource  = "${aws_s3_bucket.archive.arn}/webhooks/*"
+        Condition = {
+          Null         = { "s3:if-none-match" = "true", "s3:if-match" = "true" }
+          Bool         = { "s3:ObjectCreationOperation" = "true" }
+          ArnNotEquals = { "aws:PrincipalArn" = aws_iam_role.delivery.arn }
+        }
+      },
+    ]
   })
 }
 
@@ -113,7 +153,8 @@ resource "aws_kinesis_firehose_delivery_stream" "events" {
   destination = "extended_s3"
   server_side_encryption {
     enabled  = true
-    key_type = "AWS_OWNED_CMK"
+    key_type = local.key == null ? "AWS_OWNED_CMK" : "CUSTOMER_MANAGED_CMK"
+    key_arn  = local.key
   }
   extended_s3_configuration {
     bucket_arn          = aws_s3_bucket.archive.arn
@@ -131,11 +172,17 @@ resource "aws_kinesis_firehose_delivery_stream" "events" {
       log_stream_name = aws_cloudwatch_log_stream.delivery.name
     }
   }
+
+  # to delete a stream is to delete the events that it still holds
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "aws_cloudwatch_log_group" "delivery" {
   name              = "/aws/kinesisfirehose/${var.stream_name}"
   retention_in_days = 90
+  kms_key_id        = local.key
 }
 
 resource "aws_cloudwatch_log_stream" "delivery" {

@@ -114,7 +114,8 @@ resource "aws_athena_workgroup" "archive" {
     result_configuration {
       output_location = "s3://${aws_s3_bucket.archive.bucket}/athena-results/"
       encryption_configuration {
-        encryption_option = "SSE_S3"
+        encryption_option = local.key == null ? "SSE_S3" : "SSE_KMS"
+        kms_key_arn       = local.key
       }
     }
   }

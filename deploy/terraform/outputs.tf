@@ -12,6 +12,16 @@ output "application_policy_arn" {
   value       = aws_iam_policy.application.arn
 }
 
+output "auditor_policy_arn" {
+  description = "The policy for those who check the archive, and for the daily job."
+  value       = aws_iam_policy.auditor.arn
+}
+
+output "analyst_policy_arn" {
+  description = "The policy for those who query it in Athena."
+  value       = aws_iam_policy.analyst.arn
+}
+
 output "alarm_topic_arn" {
   description = "Where the alarms go; subscribe a pager here."
   value       = aws_sns_topic.alarms.arn

@@ -13,7 +13,11 @@ terraform {
 }
 
 # the region and the credentials are those of the environment, as for the AWS CLI
-provider "aws" {}
+provider "aws" {
+  default_tags {
+    tags = var.tags
+  }
+}
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -23,4 +27,8 @@ locals {
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.region
+
+  # the key as a list of one or none, and null where AWS's keys are taken
+  keys = compact([var.kms_key_arn])
+  key  = one(local.keys)
 }

@@ -261,7 +261,7 @@ def test_the_records_of_a_corrupt_object_are_read_with_all_others(
 
 
 def test_faults_of_one_object_are_counted_and_a_thousand_of_them_kept(folder: Path) -> None:
-    store(folder, b"\n" * 5000 + b"garbage\n" * 5000, SOUND)
+    store(folder, SOUND, b"garbage\n" * 10_000)
     with open_duckdb(FolderStorage(folder, "archive")) as engine:
         result = engine.run(ALL_IDS)
     assert result.rows == [("sound",)]

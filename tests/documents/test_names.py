@@ -9,9 +9,9 @@ import botocore.exceptions
 import pytest
 from botocore import xform_name
 
-from tests.infrastructure import cloudformation
-from tests.infrastructure.checks import FIREHOSE_METRICS
-from tests.infrastructure.conftest import CHOICES
+from tests.infrastructure import expected
+from tests.infrastructure.expected import FIREHOSE_METRICS
+from tests.infrastructure.normal import of_type
 from tests.support.service import PROJECT
 from webhook_app import create_app
 from webhook_app.cli import commands as commands_of_flask
@@ -24,7 +24,13 @@ MADE_BY_USE = {
     "webhooks/",
     "errors/",
     "athena-results/",
+    "erasures/",
+    "manifests/",
+    "parquet/",
+    "snapshots/",
     ".terraform.lock.hcl",
+    "backend.tf",
+    "import.yaml",
     "stripe-backfill.txt",
     "stripe-replay.jsonl",
     "terraform.tfvars",
@@ -55,6 +61,7 @@ AWS_CUSTOM = {
         "--template-file",
         "--parameter-overrides",
         "--capabilities",
+        "--no-execute-changeset",
     },
     ("logs", "tail"): {"--since"},
     ("s3", "cp"): set[str](),
@@ -157,6 +164,9 @@ def assert_aws(words: list[str]) -> None:
         return
     name = {"s3api": "s3"}.get(service, service)
     client = boto3.client(name, region_name="us-east-1")  # type: ignore[call-overload]
+    if operation == "wait":
+        assert rest[0].replace("-", "_") in client.waiter_names, words
+        return
     method = operation.replace("-", "_")
     assert method in client.meta.method_to_api_mapping, words
     model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
@@ -166,6 +176,7 @@ def assert_aws(words: list[str]) -> None:
     assert options <= known, words
     required = {"--" + xform_name(member, "-") for member in model.input_shape.required_members}
     # named alone it is a word of a sentence, and JSON can hold all the rest
+    options |= {"--" + option.removeprefix("--no-") for option in options}
     assert required <= options or not rest or any("--cli-input-json" in word for word in rest), (
         words
     )
@@ -191,18 +202,11 @@ def test_every_metric_and_alarm_is_there(document: Path) -> None:
         if re.fullmatch(r"(?:DeliveryToS3|PutRecord)\.\w+|Incoming\w+|Throttled\w+", name)
     }
     assert metrics <= FIREHOSE_METRICS
-    parameters, _ = CHOICES["defaults"]
-    parameters = {**parameters, "SilenceHours": 6}
-    world = cloudformation.world(cloudformation.TEMPLATE.read_text(), **parameters)
-    resources = {
-        *world["alarms"],
-        world["stream"]["name"],
-        world["topic"]["name"],
-        world["dashboard"]["name"],
-        world["delivery_role"]["name"],
-        world["application_policy"]["name"],
-    }
+    # every option but its name
+    options = expected.CHOICES["every option"] | {"StreamName": "stripe-webhook-stream"}
+    made = expected.resources(options)
+    resources = {name for _, name in made}
     named = [name for name in inline(document) if name.startswith("stripe-webhook-stream")]
     assert set(named) <= resources
-    saved = [name for name in inline(document) if name in world["queries"]]
+    saved = [name for name in inline(document) if name in of_type(made, "AWS::Athena::NamedQuery")]
     assert "QUERYING" not in document.name or saved

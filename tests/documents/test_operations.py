@@ -12,8 +12,8 @@ import pytest
 
 from examples import archive
 from tests.deployment import ecs
-from tests.infrastructure import cloudformation
-from tests.infrastructure.conftest import CHOICES
+from tests.infrastructure import expected
+from tests.infrastructure.normal import of_type
 from tests.support.service import PROJECT, running
 from tests.support.stripe_client import SECRET, deliver, get
 from tests.system.conftest import log_lines
@@ -82,22 +82,22 @@ def test_what_the_tools_report_is_what_they_say() -> None:
 
 
 def test_the_alarms_ring_when_the_table_says(request: pytest.FixtureRequest) -> None:
-    parameters, _ = CHOICES["defaults"]
-    world = cloudformation.world(cloudformation.TEMPLATE.read_text(), **parameters, SilenceHours=6)
+    options = expected.CHOICES["every option"] | {"StreamName": "stripe-webhook-stream"}
+    alarms = of_type(expected.resources(options), "AWS::CloudWatch::Alarm")
     table = {quoted(row[0])[0]: row[1] for row in rows(OPERATIONS, "The alarms")}
-    assert set(table) == set(world["alarms"])
+    assert set(table) == set(alarms)
     for name, when in table.items():
-        alarm = world["alarms"][name]
-        (metric,) = (query["metric"][1] for query in alarm["queries"] if "metric" in query)
-        comparison, threshold = alarm["rings_when"]
-        word = "below" if comparison.startswith("Less") else "over"
-        assert metric in when
-        assert word in when
-        assert f"{threshold:g}" in when
+        alarm = alarms[name]
+        queries = [one.get("MetricStat", {}).get("Metric") for one in alarm.get("Metrics", [])]
+        for metric in (one["MetricName"] for one in queries or [alarm] if one):
+            # a metric of our own is named after the alarm, or after what it counts
+            assert metric in when or alarm.get("Namespace") == "StripeAnalyticsBackend"
+        assert ("below" if alarm["ComparisonOperator"].startswith("Less") else "over") in when
+        assert f"{alarm['Threshold']:g}" in when
     # what an alarm's mail tells to read is there
     headings = re.findall(r"^## (.*)$", OPERATIONS.read_text(), re.MULTILINE)
-    for alarm in world["alarms"].values():
-        assert alarm["description"].rstrip(".").split("docs/OPERATIONS.md, ")[1] in headings
+    for alarm in alarms.values():
+        assert alarm["AlarmDescription"].rstrip(".").split("docs/OPERATIONS.md, ")[1] in headings
 
 
 def test_the_alarms_on_ecs_ring_when_the_table_says() -> None:

@@ -10,9 +10,10 @@ from .normal import Document
 _TYPES = {"TEXT": "string", "BIGINT": "bigint", "BOOLEAN": "boolean"}
 
 
-def table(path: Path) -> Document:
-    """Return what the CREATE TABLE would make; its description is left out, DDL has none."""
-    tree = sqlglot.parse_one(path.read_text(), read="athena")
+def table(path: Path, bucket: str) -> Document:
+    """Return the CREATE TABLE as Glue's TableInput, with a bucket in place of the example's."""
+    text = path.read_text().replace("your-company-stripe-webhooks", bucket)
+    tree = sqlglot.parse_one(text, read="athena")
     # sqlglot is lenient: what it cannot read becomes a command
     assert isinstance(tree, exp.Create), type(tree)
     assert not list(tree.find_all(exp.Command))
@@ -28,30 +29,33 @@ def table(path: Path) -> Document:
     serde = by_kind[exp.RowFormatSerdeProperty]
     formats = by_kind[exp.FileFormatProperty].this
     return {
-        "database": tree.this.this.db,
-        "name": tree.this.this.name,
-        "kind": "EXTERNAL_TABLE",
-        "columns": _columns(tree.this),
-        "partitions": [
-            (name, kind) for name, kind, _ in _columns(by_kind[exp.PartitionedByProperty].this)
-        ],
-        "parameters": {
+        "Name": tree.this.this.name,
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": _columns(by_kind[exp.PartitionedByProperty].this),
+        "Parameters": {
             "EXTERNAL": "TRUE",
             **_pairs([one for one in properties if type(one) is exp.Property]),
         },
-        "location": by_kind[exp.LocationProperty].name,
-        "formats": (formats.args["input_format"].name, formats.args["output_format"].name),
-        "serde": (serde.name, _pairs(serde.args["serde_properties"].expressions)),
+        "StorageDescriptor": {
+            "Columns": _columns(tree.this),
+            "Location": by_kind[exp.LocationProperty].name,
+            "InputFormat": formats.args["input_format"].name,
+            "OutputFormat": formats.args["output_format"].name,
+            "SerdeInfo": {
+                "SerializationLibrary": serde.name,
+                "Parameters": _pairs(serde.args["serde_properties"].expressions),
+            },
+        },
     }
 
 
-def _columns(schema: exp.Schema) -> list[tuple[str, str, str]]:
+def _columns(schema: exp.Schema) -> list[Document]:
     return [
-        (
-            column.name,
-            _TYPES[column.kind.this.name],
-            "".join(constraint.kind.this.name for constraint in column.constraints),
-        )
+        {
+            "Name": column.name,
+            "Type": _TYPES[column.kind.this.name],
+            "Comment": "".join(constraint.kind.this.name for constraint in column.constraints),
+        }
         for column in schema.expressions
     ]
 

@@ -1,14 +1,17 @@
-"""The Terraform configuration in normal form, out of the plan that the real terraform makes."""
+"""The Terraform configuration in normal form, out of the plan that the real terraform makes.
+
+The names of a resource's arguments are those of CloudFormation in another spelling, but for the
+ones that are listed here.
+"""
 
 import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from typing import Any
 from tests.support.needs import HANGS_S, needed
 from tests.support.service import PROJECT
 
-from .normal import Document, World, statements, variables, view, without_nothing
+from .normal import REGION, Document, RefusedError, Resources, add
 
 CONFIGURATION = PROJECT / "deploy/terraform"
 
@@ -48,12 +51,62 @@ def environment() -> dict[str, str]:
                 text=True,
                 env=os.environ | {"TMPDIR": str(_PROVIDER)},
             ).stdout
+            _extend()
         # it keeps a certificate below the home folder
         variables["HOME"] = str(_PROVIDER)
         variables["TF_CLI_CONFIG_FILE"] = printed.strip().removeprefix("export TF_CLI_CONFIG_FILE=")
     else:
         variables["TF_PLUGIN_CACHE_DIR"] = str(_PROVIDER)
     return variables
+
+
+@cache
+def schema() -> Document:
+    """Return the arguments and blocks of the resources that the stand-in knows, and of ours.
+
+    Ours are those of the same provider's arguments, for the resources that the stand-in lacks.
+    """
+    known: Document = json.loads((OFFLINE.parent / "schema.json").read_text())
+    ours = json.loads((Path(__file__).parent / "provider_schema.json").read_text())
+    return known | {"resource": known["resource"] | ours}
+
+
+#: `terraform import`, which the stand-in lacks: whatever is asked for is there, and has its name.
+_IMPORT = """
+def import_state(self, request, context):
+    block, kind = SCHEMA["resource"][request.type_name], request.type_name
+    state = dict.fromkeys(block["attributes"])
+    for name, one in block["blocks"].items():
+        state[name] = None if one["nesting"] == "single" else []
+    state |= {name: request.id for name in ("bucket", "name", "id") if name in state}
+    state = encode(fill(block, state, kind, True))
+    imported = pb.ImportResourceState.ImportedResource(type_name=kind, state=state)
+    return pb.ImportResourceState.Response(imported_resources=[imported])
+
+
+Provider.ImportResourceState = import_state
+main()
+"""
+
+
+def _extend() -> None:
+    """Let terraform start the stand-in with `schema` and `_IMPORT`, out of a folder of ours."""
+    provider = (OFFLINE.parent / "provider.py").read_text()
+    assert provider.endswith("\nmain()\n")
+    for path, text in (
+        (_PROVIDER / "provider.py", provider.removesuffix("\nmain()\n") + _IMPORT),
+        (_PROVIDER / "schema.json", json.dumps(schema())),
+    ):
+        # replaced as a whole: a provider of another process may be reading it
+        scratch = path.with_suffix(".new")
+        scratch.write_text(text)
+        scratch.replace(path)
+    start = _PROVIDER / "terraform-offline/bin/terraform-provider-aws"
+    text = start.read_text().replace(str(OFFLINE.parent), str(_PROVIDER))
+    scratch = start.with_suffix(".new")
+    scratch.write_text(text)
+    scratch.chmod(0o755)
+    scratch.replace(start)
 
 
 @contextlib.contextmanager
@@ -145,225 +198,235 @@ def planned(folder: Path = CONFIGURATION, **values: Any) -> Document:
     return document
 
 
-class Plan:
-    """The resources of a plan."""
+#: What each type is in CloudFormation. Those of S3 without a word after the type are made part of
+#: their bucket.
+_TYPES = {
+    "aws_athena_named_query": "AWS::Athena::NamedQuery",
+    "aws_athena_workgroup": "AWS::Athena::WorkGroup",
+    "aws_cloudwatch_dashboard": "AWS::CloudWatch::Dashboard",
+    "aws_cloudwatch_log_group": "AWS::Logs::LogGroup",
+    "aws_cloudwatch_log_metric_filter": "AWS::Logs::MetricFilter",
+    "aws_cloudwatch_log_stream": "AWS::Logs::LogStream",
+    "aws_cloudwatch_metric_alarm": "AWS::CloudWatch::Alarm",
+    "aws_glue_catalog_database": "AWS::Glue::Database",
+    "aws_glue_catalog_table": "AWS::Glue::Table",
+    "aws_iam_policy": "AWS::IAM::ManagedPolicy",
+    "aws_iam_role": "AWS::IAM::Role",
+    "aws_iam_role_policy": "AWS::IAM::RolePolicy",
+    "aws_kinesis_firehose_delivery_stream": "AWS::KinesisFirehose::DeliveryStream",
+    "aws_s3_bucket": "AWS::S3::Bucket",
+    "aws_s3_bucket_policy": "AWS::S3::BucketPolicy",
+    "aws_sns_topic": "AWS::SNS::Topic",
+    "aws_sns_topic_policy": "AWS::SNS::TopicPolicy",
+    "aws_sns_topic_subscription": "AWS::SNS::Subscription",
+}
 
-    def __init__(self, document: Document) -> None:
-        """Take a plan as `terraform show -json` prints it."""
-        self._resources = document["planned_values"]["root_module"]["resources"]
-        self.outputs = document["planned_values"]["outputs"]
+#: Names that are not the other spelling, by the resource or block that has them.
+_NAMES = {
+    "aws_athena_named_query": {"query": "QueryString", "workgroup": "WorkGroup"},
+    "aws_athena_workgroup": {
+        "configuration": "WorkGroupConfiguration",
+        "force_destroy": "RecursiveDeleteOption",
+    },
+    "configuration": {
+        "enforce_workgroup_configuration": "EnforceWorkGroupConfiguration",
+        "publish_cloudwatch_metrics_enabled": "PublishCloudWatchMetricsEnabled",
+    },
+    "encryption_configuration": {"kms_key_arn": "KmsKey"},
+    "aws_cloudwatch_log_group": {"name": "LogGroupName"},
+    "aws_cloudwatch_log_metric_filter": {
+        "name": "FilterName",
+        "pattern": "FilterPattern",
+        "metric_transformation": "MetricTransformations",
+    },
+    "metric_transformation": {
+        "name": "MetricName",
+        "namespace": "MetricNamespace",
+        "value": "MetricValue",
+    },
+    "aws_cloudwatch_log_stream": {"name": "LogStreamName"},
+    "aws_cloudwatch_metric_alarm": {"ok_actions": "OKActions", "metric_query": "Metrics"},
+    "ser_de_info": {},
+    "aws_iam_policy": {"name": "ManagedPolicyName", "policy": "PolicyDocument"},
+    "aws_iam_role": {"name": "RoleName", "assume_role_policy": "AssumeRolePolicyDocument"},
+    "aws_iam_role_policy": {
+        "name": "PolicyName",
+        "role": "RoleName",
+        "policy": "PolicyDocument",
+    },
+    "aws_kinesis_firehose_delivery_stream": {
+        "name": "DeliveryStreamName",
+        "server_side_encryption": "DeliveryStreamEncryptionConfigurationInput",
+        "extended_s3_configuration": "ExtendedS3DestinationConfiguration",
+    },
+    "server_side_encryption": {"key_arn": "KeyARN"},
+    "extended_s3_configuration": {
+        "bucket_arn": "BucketARN",
+        "role_arn": "RoleARN",
+        "cloudwatch_logging_options": "CloudWatchLoggingOptions",
+    },
+    "aws_s3_bucket": {"bucket": "BucketName"},
+    "aws_s3_bucket_policy": {"policy": "PolicyDocument"},
+    "apply_server_side_encryption_by_default": {
+        "sse_algorithm": "SSEAlgorithm",
+        "kms_master_key_id": "KMSMasterKeyID",
+    },
+    "aws_s3_bucket_server_side_encryption_configuration.rule": {
+        "apply_server_side_encryption_by_default": "ServerSideEncryptionByDefault"
+    },
+    "aws_s3_bucket_logging": {
+        "target_bucket": "DestinationBucketName",
+        "target_prefix": "LogFilePrefix",
+    },
+    "aws_sns_topic": {"name": "TopicName"},
+    "aws_sns_topic_policy": {"policy": "PolicyDocument"},
+    "storage_descriptor": {"ser_de_info": "SerdeInfo"},
+}
 
-    def resources(self, kind: str) -> list[Document]:
-        """Return the values of all resources of a type."""
-        return [resource["values"] for resource in self._resources if resource["type"] == kind]
+#: What each part of a bucket is called there.
+_PARTS = {
+    "aws_s3_bucket_lifecycle_configuration": "LifecycleConfiguration",
+    "aws_s3_bucket_logging": "LoggingConfiguration",
+    "aws_s3_bucket_object_lock_configuration": "ObjectLockConfiguration",
+    "aws_s3_bucket_ownership_controls": "OwnershipControls",
+    "aws_s3_bucket_public_access_block": "PublicAccessBlockConfiguration",
+    "aws_s3_bucket_server_side_encryption_configuration": "BucketEncryption",
+    "aws_s3_bucket_versioning": "VersioningConfiguration",
+}
 
-    def one(self, kind: str) -> Document:
-        """Return the values of the only resource of a type."""
-        (values,) = self.resources(kind)
-        return values
+#: Blocks that are a list there. Of every other block there is one.
+_LISTS = {"columns", "metric_query", "metric_transformation", "partition_keys", "rule"}
 
 
-def world(document: Document, text: str) -> World:
-    """Return what a plan would make. `text` is the configuration, for what no plan shows."""
-    plan = Plan(document)
-    role, application = plan.one("aws_iam_role"), plan.one("aws_iam_policy")
+def made(document: Document) -> Resources:
+    """Return what a plan makes, as `terraform show -json` prints it."""
+    resources: Resources = {}
+    buckets: dict[str, Document] = {}
+    parts: list[tuple[str, Document]] = []
+    for resource in document["planned_values"]["root_module"]["resources"]:
+        kind = resource["type"]
+        if resource["mode"] != "managed" or kind not in schema()["resource"]:
+            raise RefusedError(f"{kind} may not be made")
+        properties = _block(resource["values"], schema()["resource"][kind], kind)
+        if kind in _PARTS:
+            parts.append((kind, properties))
+        elif kind in _TYPES:
+            shaped = _SHAPES.get(kind, dict)(properties)
+            if kind == "aws_s3_bucket":
+                buckets[shaped["BucketName"]] = shaped
+            else:
+                add(resources, _TYPES[kind], shaped)
+        else:
+            raise RefusedError(f"{kind} may not be made")
+    for kind, part in parts:
+        bucket = buckets.get(part.pop("Bucket", ""))
+        if bucket is None or _PARTS[kind] in bucket:
+            raise RefusedError(f"{kind} is of no bucket, or of one that has it")
+        bucket |= _SHAPES[kind](part) if kind in _SHAPES else {_PARTS[kind]: part}
+    for bucket in buckets.values():
+        add(resources, "AWS::S3::Bucket", bucket)
+    return resources
+
+
+def outputs(document: Document) -> dict[str, Any]:
+    """Return the outputs of a plan; a last line's end is Terraform's way to write several lines."""
     return {
-        "bucket": _bucket(plan, text),
-        "stream": _stream(plan.one("aws_kinesis_firehose_delivery_stream")),
-        "delivery_role": {
-            "name": role["name"],
-            "trust": statements(role["assume_role_policy"]),
-            "statements": statements(plan.one("aws_iam_role_policy")["policy"]),
-        },
-        "application_policy": {
-            "name": application["name"],
-            "statements": statements(application["policy"]),
-        },
-        "log": {
-            "group": plan.one("aws_cloudwatch_log_group")["name"],
-            "days": plan.one("aws_cloudwatch_log_group")["retention_in_days"],
-            "stream": plan.one("aws_cloudwatch_log_stream")["name"],
-        },
-        "topic": {
-            "name": plan.one("aws_sns_topic")["name"],
-            "statements": statements(plan.one("aws_sns_topic_policy")["policy"]),
-            "readers": [
-                (reader["protocol"], reader["endpoint"])
-                for reader in plan.resources("aws_sns_topic_subscription")
-            ],
-        },
-        "alarms": {
-            alarm["alarm_name"]: _alarm(alarm)
-            for alarm in plan.resources("aws_cloudwatch_metric_alarm")
-        },
-        "dashboard": {
-            "name": plan.one("aws_cloudwatch_dashboard")["dashboard_name"],
-            "body": json.loads(plan.one("aws_cloudwatch_dashboard")["dashboard_body"]),
-        },
-        "database": {
-            name: plan.one("aws_glue_catalog_database")[name] for name in ("name", "description")
-        },
-        "table": _table(plan, "stripe_webhooks"),
-        "view": view(_table(plan, "stripe_events")),
-        "workgroup": _workgroup(plan.one("aws_athena_workgroup")),
-        "queries": {
-            query["name"]: {
-                "description": query["description"],
-                "database": query["database"],
-                "workgroup": query["workgroup"],
-                "sql": query["query"],
-            }
-            for query in plan.resources("aws_athena_named_query")
-        },
-        "environment": variables(plan.outputs["environment"]["value"]),
+        _camel(name): output["value"].rstrip("\n")
+        for name, output in document["planned_values"]["outputs"].items()
     }
 
 
-def _bucket(plan: Plan, text: str) -> Document:
-    bucket, policy = plan.one("aws_s3_bucket"), plan.one("aws_s3_bucket_policy")
-    (encryption,) = plan.one("aws_s3_bucket_server_side_encryption_configuration")["rule"]
-    (ownership,) = plan.one("aws_s3_bucket_ownership_controls")["rule"]
-    (versioning,) = plan.one("aws_s3_bucket_versioning")["versioning_configuration"]
-    block = plan.one("aws_s3_bucket_public_access_block")
-    camel = {name: "".join(map(str.capitalize, name.split("_"))) for name in block}
-    return {
-        "name": bucket["bucket"],
-        "encryption": encryption["apply_server_side_encryption_by_default"][0]["sse_algorithm"],
-        "public_access_block": sorted(camel[name] for name, on in block.items() if on is True),
-        "ownership": ownership["object_ownership"],
-        "versioning": versioning["status"],
-        "lifecycle": [
-            without_nothing(
-                {
-                    "id": rule["id"],
-                    "on": rule["status"] == "Enabled",
-                    "prefix": rule["filter"][0]["prefix"],
-                    "abort_days": _first(
-                        rule["abort_incomplete_multipart_upload"], "days_after_initiation"
-                    ),
-                    "old_version_days": _first(
-                        rule["noncurrent_version_expiration"], "noncurrent_days"
-                    ),
-                    "expiry_days": _first(rule["expiration"], "days"),
-                    "expire_delete_markers": _first(
-                        rule["expiration"], "expired_object_delete_marker"
-                    ),
-                    "storage_classes": [
-                        transition["storage_class"]
-                        for transition in (
-                            rule["transition"] + rule["noncurrent_version_transition"]
-                        )
-                    ],
-                }
-            )
-            for rule in plan.one("aws_s3_bucket_lifecycle_configuration")["rule"]
-        ],
-        "statements": statements(policy["policy"]),
-        "policy_of": policy["bucket"],
-        # a plan does not show it: terraform refuses to destroy the bucket, and so everything
-        "kept": not bucket["force_destroy"]
-        and bool(re.search(r'"aws_s3_bucket" "archive" \{[^}]*prevent_destroy = true', text)),
-    }
+def _block(values: Document, schema: Document, kind: str, above: str = "") -> Document:
+    """Return the values of a resource or block in CloudFormation's words."""
+    names = _NAMES.get(f"{above}.{kind}", _NAMES.get(kind, {}))
+    found: Document = {}
+    for name, value in values.items():
+        its = names.get(name, _camel(name))
+        if name in schema["blocks"]:
+            nested = schema["blocks"][name]
+            blocks = value if isinstance(value, list) else [value] if value else []
+            items = [_block(item, nested["block"], name, kind) for item in blocks]
+            found[its] = items if name in _LISTS or len(items) > 1 else next(iter(items), None)
+        elif not (schema["attributes"][name]["c"] and _is_own(name, value)):
+            found[its] = value
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _stream(stream: Document) -> Document:
-    (s3,) = stream["extended_s3_configuration"]
-    (encryption,) = stream["server_side_encryption"]
-    (logging,) = s3["cloudwatch_logging_options"]
-    return {
-        "name": stream["name"],
-        "direct_put": not stream["kinesis_source_configuration"]
-        and not stream["msk_source_configuration"],
-        "encryption": encryption["key_type"] if encryption["enabled"] else None,
-        "bucket": s3["bucket_arn"],
-        "role": s3["role_arn"],
-        "prefix": s3["prefix"],
-        "error_prefix": s3["error_output_prefix"],
-        "time_zone": s3["custom_time_zone"],
-        "compression": s3["compression_format"],
-        "extension": s3["file_extension"],
-        "interval_s": s3["buffering_interval"],
-        "size_mb": s3["buffering_size"],
-        "log": (logging["enabled"], logging["log_group_name"], logging["log_stream_name"]),
-    }
+def _is_own(name: str, value: Any) -> bool:
+    """Whether a value is what the provider gives a resource by itself."""
+    return name in ("arn", "id", "tags_all") or (name, value) == ("region", REGION)
+
+
+def _camel(name: str) -> str:
+    return "".join(map(str.capitalize, name.split("_")))
+
+
+def _taken(properties: Document, *names: str) -> Document:
+    """Take properties out, those that are there."""
+    return {name: properties.pop(name) for name in names if name in properties}
 
 
 def _alarm(alarm: Document) -> Document:
-    if alarm["metric_query"]:
-        queries = [
-            without_nothing(
-                {
-                    "id": query["id"],
-                    "label": query["label"],
-                    "expression": query["expression"],
-                    "result": query["return_data"],
-                    **(_metric(query["metric"][0]) if query["metric"] else {}),
-                }
-            )
-            for query in alarm["metric_query"]
-        ]
-    else:
-        queries = [_metric(alarm | {"stat": alarm["statistic"]})]
-    return {
-        "description": alarm["alarm_description"],
-        "queries": sorted(queries, key=lambda query: str(query.get("id"))),
-        "rings_when": (alarm["comparison_operator"], float(alarm["threshold"])),
-        "periods": alarm["evaluation_periods"],
-        "missing_data": alarm["treat_missing_data"],
-        "tells": (alarm["alarm_actions"], alarm["ok_actions"]),
-    }
+    for query in alarm.get("Metrics", []):
+        if metric := query.pop("Metric", None):
+            query["MetricStat"] = _taken(metric, "Period", "Stat", "Unit") | {
+                "Metric": _with_dimensions(metric)
+            }
+    return _with_dimensions(alarm)
 
 
-def _metric(metric: Document) -> Document:
-    return {
-        "metric": (metric["namespace"], metric["metric_name"]),
-        "dimensions": metric["dimensions"],
-        "stat": metric["stat"],
-        "period_s": metric["period"],
-    }
+def _with_dimensions(metric: Document) -> Document:
+    pairs = (metric.pop("Dimensions", None) or {}).items()
+    return metric | {"Dimensions": [{"Name": name, "Value": value} for name, value in pairs]}
 
 
-def _table(plan: Plan, name: str) -> Document:
-    (table,) = (
-        table for table in plan.resources("aws_glue_catalog_table") if table["name"] == name
-    )
-    (storage,) = table["storage_descriptor"]
-    serde = _first(storage["ser_de_info"], "serialization_library")
-    return without_nothing(
-        {
-            "database": table["database_name"],
-            "name": table["name"],
-            "description": table["description"],
-            "kind": table["table_type"],
-            "columns": [
-                (column["name"], column["type"], column["comment"] or "")
-                for column in storage["columns"]
-            ],
-            "partitions": [(column["name"], column["type"]) for column in table["partition_keys"]],
-            "parameters": table["parameters"],
-            "location": storage["location"],
-            "formats": (storage["input_format"], storage["output_format"]),
-            "serde": (serde, _first(storage["ser_de_info"], "parameters")),
-            "view": (table["view_original_text"], table["view_expanded_text"]),
-        }
-    )
+def _glue(properties: Document) -> Document:
+    return _taken(properties, "DatabaseName") | {"TableInput": properties}
 
 
-def _workgroup(workgroup: Document) -> Document:
-    (configuration,) = workgroup["configuration"]
-    (result,) = configuration["result_configuration"]
-    return {
-        "name": workgroup["name"],
-        "description": workgroup["description"],
-        "removable": workgroup["force_destroy"],
-        "enforced": configuration["enforce_workgroup_configuration"],
-        "metrics": configuration["publish_cloudwatch_metrics_enabled"],
-        "scan_limit_bytes": configuration["bytes_scanned_cutoff_per_query"],
-        "engine": configuration["engine_version"][0]["selected_engine_version"],
-        "results": result["output_location"],
-        "encryption": result["encryption_configuration"][0]["encryption_option"],
-    }
+def _stream(stream: Document) -> Document:
+    s3 = stream["ExtendedS3DestinationConfiguration"]
+    hints = {"IntervalInSeconds": "BufferingInterval", "SizeInMBs": "BufferingSize"}
+    s3["BufferingHints"] = {its: s3.pop(name) for its, name in hints.items() if name in s3}
+    encryption = stream["DeliveryStreamEncryptionConfigurationInput"]
+    if encryption.pop("Enabled", None) is not True:
+        encryption["Enabled"] = False
+    # a source has a block of its own, which would be here
+    if stream.pop("Destination") == "extended_s3":
+        stream["DeliveryStreamType"] = "DirectPut"
+    return stream
 
 
-def _first(blocks: list[Document], name: str) -> Any:
-    return blocks[0][name] if blocks else None
+def _lifecycle(part: Document) -> Document:
+    for rule in part["Rule"]:
+        # the provider wants one in each rule, an empty one for all objects
+        its = rule.pop("Filter")
+        expiration = rule.pop("Expiration", None) or {}
+        if "Days" in expiration:
+            rule["ExpirationInDays"] = expiration.pop("Days")
+        rule |= its | expiration
+    return {"LifecycleConfiguration": {"Rules": part.pop("Rule"), **part}}
+
+
+#: What is nested otherwise.
+_SHAPES: dict[str, Callable[[Document], Document]] = {
+    "aws_cloudwatch_metric_alarm": _alarm,
+    "aws_glue_catalog_database": lambda one: {"DatabaseInput": one},
+    "aws_glue_catalog_table": _glue,
+    "aws_kinesis_firehose_delivery_stream": _stream,
+    "aws_s3_bucket_lifecycle_configuration": _lifecycle,
+    "aws_s3_bucket_object_lock_configuration": lambda one: {
+        "ObjectLockEnabled": True,
+        "ObjectLockConfiguration": one | {"Rule": one["Rule"][0]},
+    },
+    "aws_s3_bucket_ownership_controls": lambda one: {
+        "OwnershipControls": {"Rules": one.pop("Rule"), **one}
+    },
+    "aws_s3_bucket_server_side_encryption_configuration": lambda one: {
+        "BucketEncryption": {"ServerSideEncryptionConfiguration": one.pop("Rule"), **one}
+    },
+    "aws_s3_bucket_versioning": lambda one: {
+        "VersioningConfiguration": one.pop("VersioningConfiguration") | one
+    },
+    "aws_sns_topic_policy": lambda one: {"Topics": [one.pop("Arn")], **one},
+}

@@ -16,9 +16,10 @@ from webhook_app.events.record import webhook_record
 from webhook_app.events.signature import sign
 from webhook_app.settings import Settings
 from webhook_app.storage import firehose
+from webhook_app.storage.archive import object_key
 
-from .checks import permissions
-from .normal import ACCOUNT, PARTITION, REGION, World
+from . import expected
+from .normal import ACCOUNT, PARTITION, REGION, of_type, permissions
 
 
 @pytest.fixture
@@ -50,12 +51,12 @@ def resource(action: str, parameters: dict[str, Any]) -> str:
     return f"arn:{PARTITION}:s3:::{parameters['Bucket']}/{parameters['Key']}"
 
 
-def test_the_policy_allows_what_the_service_does_and_nothing_more(
-    by_cloudformation: World,
+def test_the_policy_allows_what_service_and_doctor_do_and_nothing_more(
     settings: Settings,
     calls: list[tuple[str, dict[str, Any]]],
 ) -> None:
-    told = by_cloudformation["environment"]
+    defaults = expected.CHOICES["defaults"]
+    told = dict(line.split("=") for line in expected.outputs(defaults)["Environment"].splitlines())
     settings = replace(
         settings,
         archive_dir=None,
@@ -82,8 +83,16 @@ def test_the_policy_allows_what_the_service_does_and_nothing_more(
         assert client.post("/webhook/stripe", data=body, headers=headers).status_code == 200
     assert client.post("/webhook/stripe", data=b"{}").status_code == 400
     assert client.get("/health").status_code == 200
+    # the policy has a condition for this
+    assert [put["IfNoneMatch"] for action, put in calls if action == "s3:PutObject"] == ["*"]
+    served = len(calls)
+    firehose.firehose_client(settings).describe_delivery_stream(
+        DeliveryStreamName=settings.stream_name or ""
+    )
 
-    allowed = permissions(by_cloudformation["application_policy"]["statements"])
+    policies = of_type(expected.resources(defaults), "AWS::IAM::ManagedPolicy")
+    name = expected.outputs(defaults)["ApplicationPolicyArn"].split("/")[1]
+    allowed = permissions(policies[name]["PolicyDocument"])
     asked = [(action, resource(action, parameters)) for action, parameters in calls]
     used = {
         (action, pattern)
@@ -99,13 +108,26 @@ def test_the_policy_allows_what_the_service_does_and_nothing_more(
             for allowed_action, pattern in allowed
         )
     ]
-    assert len(asked) == 2
+    assert served == 2
     assert refused == []
     assert allowed - used == set()
 
 
 def test_an_oversize_event_of_any_day_goes_where_the_policy_allows() -> None:
-    from webhook_app.storage.archive import object_key
-
-    record = webhook_record(b"{}", "t=1,v1=a", datetime(2031, 1, 2, tzinfo=UTC))
-    assert object_key(record).startswith("webhooks/")
+    policies = of_type(expected.resources(expected.CHOICES["defaults"]), "AWS::IAM::ManagedPolicy")
+    (pattern,) = (
+        resource.split(":::acme-stripe-webhooks/")[1]
+        for action, resource in permissions(
+            policies["stripe-webhook-stream-us-east-1-application"]["PolicyDocument"]
+        )
+        if action == "s3:PutObject"
+    )
+    for day in (datetime(2031, 1, 2, tzinfo=UTC), datetime(2026, 11, 23, 9, 3, 45, 1, UTC)):
+        key = object_key(webhook_record(b"{}", "t=1,v1=a", day))
+        assert fnmatch.fnmatchcase(key, pattern), key
+    # as Firehose and the tools name theirs
+    for other in (
+        "stripe-webhook-stream-1-2026-11-23-09-03-45-0b1e7c1e-7d0c-4d7a-9d8e-111111111111.json.gz",
+        "2026-11-23T09-03-45.000001Z-0123456789abcdef.json",
+    ):
+        assert not fnmatch.fnmatchcase(f"webhooks/year=2026/month=11/day=23/{other}", pattern)

@@ -6,6 +6,7 @@ moto grants everything, so every call is held against the policies here, and ref
 import fnmatch
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -30,17 +31,29 @@ from webhook_app.events.signature import sign
 from webhook_app.storage import firehose
 from webhook_app.storage.local import LocalArchive
 
-from .checks import permissions
-from .normal import ACCOUNT, PARTITION, REGION, World
+from . import expected
+from .normal import ACCOUNT, PARTITION, REGION, Document, of_type, permissions
 
 BUCKET, STREAM, SECRET = "your-company-stripe-webhooks", "stripe-webhook-stream", "whsec_test"
 
 Allowed = set[tuple[str, str]]
 
 
+def document(name: str) -> Document:
+    """A policy that the templates make, with the names of the guides."""
+    made = expected.resources({"BucketName": BUCKET})
+    policies = of_type(made, "AWS::IAM::ManagedPolicy")
+    policy: Document = policies[f"{STREAM}-{REGION}-{name}"]["PolicyDocument"]
+    return policy
+
+
 def policy(name: str) -> Allowed:
-    text = (PROJECT / f"deploy/iam/{name}.json").read_text()
-    return permissions(json.loads(text)["Statement"])
+    return permissions(document(name))
+
+
+@pytest.mark.parametrize(("file", "name"), [("read", "auditor"), ("athena", "analyst")])
+def test_the_policies_for_other_buckets_are_those_of_the_templates(file: str, name: str) -> None:
+    assert json.loads((PROJECT / f"deploy/iam/{file}.json").read_text()) == document(name)
 
 
 def asked(service: str, operation: str, parameters: dict[str, Any]) -> tuple[str, str]:
@@ -175,14 +188,14 @@ READERS: dict[str, tuple[str, ...]] = {
 def test_who_may_read_may_run_every_tool_that_only_reads(
     guard: Guard, words: tuple[str, ...]
 ) -> None:
-    guard.allowed = policy("read")
+    guard.allowed = policy("auditor")
     run(*words)
     assert guard.refused == set()
-    assert guard.used == guard.allowed
+    assert {action for action, _ in guard.used} == {"s3:ListBucket", "s3:GetObject"}
 
 
 def test_to_reconcile_is_to_read(guard: Guard) -> None:
-    guard.allowed = policy("read")
+    guard.allowed = policy("auditor")
     done = CliRunner().invoke(archive, ["reconcile"], env=dict(os.environ))
     assert done.exit_code == 1
     assert "evt_missing" in done.output
@@ -191,15 +204,9 @@ def test_to_reconcile_is_to_read(guard: Guard) -> None:
 
 @pytest.mark.parametrize("words", [("reconcile", "--repair"), ("backfill",)], ids=lambda w: w[0])
 def test_the_policies_of_reader_and_service_together_repair(
-    guard: Guard, by_cloudformation: World, words: tuple[str, ...]
+    guard: Guard, words: tuple[str, ...]
 ) -> None:
-    told = by_cloudformation["environment"]
-    names = {told["ARCHIVE_BUCKET"]: BUCKET, told["FIREHOSE_DELIVERY_STREAM_NAME"]: STREAM}
-    guard.allowed = policy("read")
-    for action, resource in permissions(by_cloudformation["application_policy"]["statements"]):
-        for name, ours in names.items():
-            resource = resource.replace(name, ours)
-        guard.allowed.add((action, resource))
+    guard.allowed = policy("auditor") | policy("application")
     run(*words)
     assert guard.refused == set()
     assert "firehose:PutRecord" in {action for action, _ in guard.used}
@@ -208,7 +215,7 @@ def test_the_policies_of_reader_and_service_together_repair(
 def test_a_query_in_athena_needs_what_the_policy_of_athena_gives(
     guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guard.allowed = policy("read") | policy("athena")
+    guard.allowed = policy("analyst")
     run("query", "SELECT 1 AS one", "--engine", "athena")
     # one that is given up is stopped
     monkeypatch.setattr(athena_engine.AthenaEngine, "_ended", interrupted)
@@ -216,8 +223,23 @@ def test_a_query_in_athena_needs_what_the_policy_of_athena_gives(
     with athena_engine.open_athena(storage, settings) as engine, pytest.raises(KeyboardInterrupt):
         engine.run("SELECT 1 AS one")
     assert guard.refused == set()
-    of_athena = {one for one in guard.allowed if one[0].startswith("athena:")}
-    assert of_athena <= guard.used
+    assert {action for action, _ in guard.used} >= {
+        "athena:StartQueryExecution",
+        "athena:GetQueryExecution",
+        "athena:GetQueryResults",
+        "athena:StopQueryExecution",
+    }
+
+
+def test_the_console_needs_what_the_policy_of_analysts_gives() -> None:
+    """What the query editor calls until a saved query has run, and where a results object goes."""
+    actions = {action.split(":")[1] for action, _ in policy("analyst")}
+    assert actions >= {
+        *("ListWorkGroups", "GetWorkGroup", "ListDataCatalogs", "ListDatabases"),
+        *("ListTableMetadata", "GetDatabases", "GetTables", "GetPartitions"),
+        *("ListNamedQueries", "BatchGetNamedQuery", "GetNamedQuery", "ListQueryExecutions"),
+        *("BatchGetQueryExecution", "StartQueryExecution", "GetQueryResults"),
+    }
 
 
 def interrupted(*_: object) -> None:
@@ -225,6 +247,14 @@ def interrupted(*_: object) -> None:
 
 
 def test_nothing_that_reads_can_write_or_delete() -> None:
-    assert {action for action, _ in policy("read")} == {"s3:ListBucket", "s3:GetObject"}
-    written = {resource for action, resource in policy("athena") if "Put" in action}
-    assert written == {f"arn:aws:s3:::{BUCKET}/athena-results/*"}
+    names = {action.split(":")[1] for action, _ in policy("auditor")}
+    assert all(name.startswith(("Get", "List")) for name in names)
+    written = {
+        (action, resource)
+        for action, resource in policy("analyst")
+        if re.match(
+            "s3:(Put|Delete|Abort)|glue:(?!Get|BatchGet)|athena:(Create|Delete|Update)", action
+        )
+    }
+    results = f"arn:aws:s3:::{BUCKET}/athena-results/*"
+    assert written == {("s3:PutObject", results), ("s3:AbortMultipartUpload", results)}

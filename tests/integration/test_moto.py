@@ -118,6 +118,16 @@ def test_a_stream_that_is_not_there_is_an_error(settings: Settings) -> None:
         archive.put(record_of(1000), soon())
 
 
+def test_an_oversize_write_replaces_no_object(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firehose, "object_key", lambda _: "webhooks/taken.json.gz")
+    archive = FirehoseArchive(settings)
+    archive.put(record_of(MAX_RECORD_BYTES + 1))
+    with pytest.raises(ArchiveError, match="PutObject: PreconditionFailed"):
+        archive.put(record_of(MAX_RECORD_BYTES + 2))
+
+
 def test_an_oversize_write_without_an_etag_is_no_success(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,8 @@ class FirehoseArchive:
             Key=object_key(record),
             Body=gzip.compress(line, 6, mtime=0),
             ContentType="application/gzip",
+            # the key is new; the bucket refuses a put that could replace an object
+            IfNoneMatch="*",
         )
 
     def _call(

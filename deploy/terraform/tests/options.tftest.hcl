@@ -16,7 +16,7 @@ variables {
   bucket_name = "acme-stripe-webhooks"
 }
 
-run "by_default_nothing_expires_and_nobody_is_told" {
+run "by_default_nothing_expires_and_silence_rings_after_two_days" {
   command = plan
 
   assert {
@@ -28,8 +28,16 @@ run "by_default_nothing_expires_and_nobody_is_told" {
     error_message = "without alarm_email the topic has no reader"
   }
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.silent) == 0
-    error_message = "without silence_hours silence is no alarm"
+    condition     = aws_cloudwatch_metric_alarm.silent[0].evaluation_periods == 48
+    error_message = "silence rings a day before Stripe gives up"
+  }
+  assert {
+    condition     = length(aws_s3_bucket_object_lock_configuration.archive) == 0
+    error_message = "without object_lock_days nothing is locked"
+  }
+  assert {
+    condition     = length(aws_cloudwatch_log_metric_filter.service) == 0
+    error_message = "without log_group_name no log is read"
   }
   assert {
     condition     = output.environment == "AWS_REGION=us-east-1\nFIREHOSE_DELIVERY_STREAM_NAME=stripe-webhook-stream\nARCHIVE_BUCKET=acme-stripe-webhooks\n"
@@ -45,7 +53,11 @@ run "every_option_is_taken" {
     buffer_interval_seconds = 900
     archive_expiry_days     = 3650
     alarm_email             = "ops@example.com"
-    silence_hours           = 6
+    silence_hours           = 0
+    object_lock_mode        = "COMPLIANCE"
+    object_lock_days        = 2555
+    log_group_name          = "/ecs/stripe-analytics-backend"
+    reconcile_hours         = 26
   }
 
   assert {
@@ -57,8 +69,20 @@ run "every_option_is_taken" {
     error_message = "alarm_email reads the topic"
   }
   assert {
-    condition     = aws_cloudwatch_metric_alarm.silent[0].evaluation_periods == 6
-    error_message = "silence_hours are hours"
+    condition     = length(aws_cloudwatch_metric_alarm.silent) == 0
+    error_message = "0 silence_hours is no alarm"
+  }
+  assert {
+    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.archive.rule : rule.id if startswith(rule.id, "expire-")] == ["expire-query-results", "expire-webhooks", "expire-errors", "expire-snapshots", "expire-parquet"]
+    error_message = "archive_expiry_days ends what is made of events, too"
+  }
+  assert {
+    condition     = aws_s3_bucket_object_lock_configuration.archive[0].rule[0].default_retention[0].days == 2555
+    error_message = "object_lock_days locks"
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.not_reconciled[0].evaluation_periods == 26
+    error_message = "reconcile_hours are hours"
   }
   assert {
     condition     = contains(aws_cloudwatch_metric_alarm.late.metric_query[*].expression, "freshness - 900")
@@ -72,6 +96,30 @@ run "a_bucket_in_capitals_is_refused" {
     bucket_name = "Acme"
   }
   expect_failures = [var.bucket_name]
+}
+
+run "a_bucket_with_dots_is_refused" {
+  command = plan
+  variables {
+    bucket_name = "acme..webhooks"
+  }
+  expect_failures = [var.bucket_name]
+}
+
+run "a_stream_with_a_dot_is_refused" {
+  command = plan
+  variables {
+    stream_name = "live.events"
+  }
+  expect_failures = [var.stream_name]
+}
+
+run "an_alias_of_a_key_is_refused" {
+  command = plan
+  variables {
+    kms_key_arn = "alias/archive"
+  }
+  expect_failures = [var.kms_key_arn]
 }
 
 run "a_buffer_beyond_firehose_is_refused" {
