@@ -432,7 +432,7 @@ def renewed(text: str) -> str:
 @click.option(
     "--alarms",
     type=click.IntRange(0),
-    default=4,
+    default=10,
     help="The stream's metrics with an alarm; 0 while the account's first ten are free.",
 )
 @click.option(

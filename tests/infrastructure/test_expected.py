@@ -142,7 +142,7 @@ def test_the_words_that_metric_filters_look_for_are_logged() -> None:
         '{"message": "Webhook archived", "outcome": "archived"}',
     ):
         assert not found(patterns["reconciled"], line)
-    code = (PROJECT / "archive_tools/reconciling/verdict.py").read_text()
+    code = (PROJECT / "archive_tools/reconciling/report.py").read_text()
     for words in ('"All {', '"The 1 event of', '"Stripe has no events of', '"Nothing was compared'):
         assert words in code, words
 

@@ -123,9 +123,9 @@ def test_an_oversize_write_replaces_no_object(
 ) -> None:
     monkeypatch.setattr(firehose, "object_key", lambda _: "webhooks/taken.json.gz")
     archive = FirehoseArchive(settings)
-    archive.put(record_of(MAX_RECORD_BYTES + 1))
+    archive.put(record_of(MAX_RECORD_BYTES + 1), soon())
     with pytest.raises(ArchiveError, match="PutObject: PreconditionFailed"):
-        archive.put(record_of(MAX_RECORD_BYTES + 2))
+        archive.put(record_of(MAX_RECORD_BYTES + 2), soon())
 
 
 def test_an_oversize_write_without_an_etag_is_no_success(

@@ -141,7 +141,7 @@ def test_the_buffer_is_the_one_that_the_stream_has() -> None:
 
 def test_alarms_and_dashboard_fall_away_where_they_are_free() -> None:
     with_both, without = bill(Usage()), bill(Usage(alarm_metrics=0, dashboards=0))
-    assert with_both.aws_usd - without.aws_usd == pytest.approx(3.40)
+    assert with_both.aws_usd - without.aws_usd == pytest.approx(4.00)
 
 
 def test_another_host_is_a_line_of_its_own() -> None:
