@@ -6,13 +6,13 @@ from .output import printable
 
 
 class ToolError(click.ClickException):
-    """A tool could not do its work: what was wrong, and the cure. The exit status is 2.
+    """A tool could not do its work: what was wrong, and the fix. The exit status is 2.
 
     No text ever holds a secret, a key or a payload.
     """
 
     exit_code = 2
 
-    def __init__(self, wrong: str, cure: str = "") -> None:
+    def __init__(self, wrong: str, fix: str = "") -> None:
         """Take what is wrong, and what heals it where that is known."""
-        super().__init__(printable(f"{wrong}\n  Cure: {cure}" if cure else wrong))
+        super().__init__(printable(f"{wrong}\n  Fix: {fix}" if fix else wrong))

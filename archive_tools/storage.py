@@ -112,9 +112,9 @@ def open_storage(archive: str | None, settings: ToolSettings) -> Storage:
     )
 
 
-def _folder(folder: Path, cure: str) -> "FolderStorage":
+def _folder(folder: Path, fix: str) -> "FolderStorage":
     if not folder.is_dir():
-        raise ToolError(f"There is no archive in {folder}", cure)
+        raise ToolError(f"There is no archive in {folder}", fix)
     return FolderStorage(folder.absolute(), str(folder))
 
 
@@ -359,7 +359,3 @@ def error_code(error: Exception) -> str:
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", "an unknown error"))
     return f"{type(error).__name__}: {error}"[:300]
-
-
-#: For those who still call it so.
-said = error_code

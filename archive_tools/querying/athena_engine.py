@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from ..errors import ToolError
 from ..output import bytes_text, note
 from ..settings import ToolSettings
-from ..storage import FolderStorage, Storage, said
+from ..storage import FolderStorage, Storage, error_code
 from .athena_values import duckdb_type, value
 from .result import Consumer, Result, Row, collected, ignore
 
@@ -208,8 +208,8 @@ def _refused(error: ClientError | BotoCoreError) -> ToolError:
             return ToolError("Athena: there are no AWS credentials", "log in, or use a role")
         case ClientError():
             text = str(error.response.get("Error", {}).get("Message", ""))
-            return _failed(f"Athena: {said(error)}", text)
-    return ToolError(f"Athena: {said(error)}")
+            return _failed(f"Athena: {error_code(error)}", text)
+    return ToolError(f"Athena: {error_code(error)}")
 
 
 def _failed(what: str, reason: str) -> ToolError:

@@ -212,7 +212,7 @@ def test_the_price_is_by_tb_and_of_10_mb_at_least(scanned: int, usd: float) -> N
 
 
 @pytest.mark.parametrize(
-    ("reason", "told", "cure"),
+    ("reason", "told", "fix"),
     [
         ("TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.a.b' does not exist",
          "Table 'awsdatacatalog.a.b' does not exist", "docs/FIREHOSE_SETUP.md"),
@@ -227,36 +227,34 @@ def test_the_price_is_by_tb_and_of_10_mb_at_least(scanned: int, usd: float) -> N
 )  # fmt: skip
 @pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
 def test_a_failure_has_athenas_reason_and_a_cure_but_no_value(
-    reason: str, told: str, cure: str, state: str, hands: Hands
+    reason: str, told: str, fix: str, state: str, hands: Hands
 ) -> None:
     hands.starts()
     hands.is_(state, reason)
     with pytest.raises(ToolError) as caught:
         hands.engine.run("SELECT 1")
-    wrong, _, cured = str(caught.value.message).partition("\n  Cure: ")
+    wrong, _, cured = str(caught.value.message).partition("\n  Fix: ")
     assert wrong.startswith(f"Athena: the query {state.lower()}: ")
     assert told in wrong
-    assert cure in cured
+    assert fix in cured
     assert wrong.isprintable()
     assert "ada" not in wrong
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "cure"),
+    ("code", "message", "fix"),
     [
         ("AccessDeniedException", "You are not authorized to perform this", "GetQueryResults"),
         ("InvalidRequestException", "WorkGroup stripe_analytics is not found.", "--workgroup"),
         ("UnrecognizedClientException", "The security token is invalid.", "AWS credentials"),
     ],
 )
-def test_a_refusal_has_its_code_and_a_cure(
-    code: str, message: str, cure: str, hands: Hands
-) -> None:
+def test_a_refusal_has_its_code_and_a_cure(code: str, message: str, fix: str, hands: Hands) -> None:
     hands.stub.add_client_error("start_query_execution", code, message)
     with pytest.raises(ToolError) as caught:
         hands.engine.run("SELECT 1")
     assert f"Athena: {code}: {message}" in caught.value.message
-    assert cure in caught.value.message
+    assert fix in caught.value.message
 
 
 def test_who_is_interrupted_stops_the_query(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:

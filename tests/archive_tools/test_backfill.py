@@ -188,7 +188,7 @@ def test_the_checkpoint_of_another_backfill_is_refused(
     kept, had = (here / CHECKPOINT).read_bytes(), archived_ids(folder)
     result = backfill(run, stripe, "--force", *arguments, **variables)
     assert result.exit_code == 2
-    assert f"backfill of {folder}, test mode'\n  Cure: finish the backfill" in result.stderr
+    assert f"backfill of {folder}, test mode'\n  Fix: finish the backfill" in result.stderr
     assert ((here / CHECKPOINT).read_bytes(), archived_ids(folder)) == (kept, had)
     # a count disturbs nobody, and another file is another backfill
     assert backfill(run, stripe, "--type", "a", "--dry-run").exit_code == 0
@@ -212,7 +212,7 @@ def test_where_the_checkpoint_cannot_be_kept_nothing_is_archived(
     """A container with a root that nobody can write to, for one."""
     result = backfill(run, stripe, "--checkpoint", str(here / "not there" / CHECKPOINT))
     assert result.exit_code == 2
-    assert "No such file or directory\n  Cure: finish the backfill that it is of" in result.stderr
+    assert "No such file or directory\n  Fix: finish the backfill that it is of" in result.stderr
     assert list(folder.rglob("*.gz")) == []
 
 

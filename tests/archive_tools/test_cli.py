@@ -225,7 +225,7 @@ def test_a_command_that_lacks_a_package_says_what_to_install(
     result = run("verify")
     assert result.exit_code == 2
     assert "duckdb is not installed, and this command needs it" in result.output
-    assert "Cure: install requirements/tools.txt" in result.output
+    assert "Fix: install requirements/tools.txt" in result.output
 
 
 def test_results_go_to_standard_output_and_nothing_else_does(folder: Path, run: Run) -> None:
@@ -240,4 +240,4 @@ def test_a_tool_error_is_a_click_exception() -> None:
 
     error = ToolError("It broke", "mend it")
     assert isinstance(error, click.ClickException)
-    assert (error.exit_code, error.message) == (2, "It broke\n  Cure: mend it")
+    assert (error.exit_code, error.message) == (2, "It broke\n  Fix: mend it")

@@ -507,7 +507,7 @@ def test_without_duckdb_the_cure_is_named_and_help_is_there(days: Path, tmp_path
     ended = run("query", "arrivals")
     assert ended.returncode == 2
     assert ended.stderr.partition("\n")[2].startswith(
-        "Error: duckdb is not installed\n  Cure: `make tools`"
+        "Error: duckdb is not installed\n  Fix: `make tools`"
     )
 
 

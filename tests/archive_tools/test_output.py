@@ -38,7 +38,7 @@ def test_no_text_moves_the_cursor_or_is_no_utf8() -> None:
     name = "a\x1b[2J\x9b1m\u202e\udcff\nb"
     safe = "a\ufffd[2J\ufffd1m\ufffd\ufffd"
     assert printable(name) == f"{safe}\nb"
-    assert ToolError(f"{name} is gone", "mend it").message == f"{safe}\nb is gone\n  Cure: mend it"
+    assert ToolError(f"{name} is gone", "mend it").message == f"{safe}\nb is gone\n  Fix: mend it"
     assert str(Fault(name, 2, "broken")) == f"{safe} b line 2: broken"
 
 

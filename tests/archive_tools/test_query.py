@@ -306,7 +306,7 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(
     monkeypatch.setattr(query, "_open", None)
     result = run("query", "arrivals", "--output", str(tmp_path / "missing/result.csv"))
     assert result.exit_code == 2
-    assert "missing is not there, or may not be written to\n  Cure: name a file" in result.stderr
+    assert "missing is not there, or may not be written to\n  Fix: name a file" in result.stderr
 
 
 def test_an_explanation_has_no_result_to_be_written(run: Run, tmp_path: Path) -> None:

@@ -392,7 +392,7 @@ def test_nothing_is_put_into_the_archive_of_another_account(
     result = reconcile(run, stripe, "--last", "10", "--repair")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Stripe does not know what the archive has, evt_0001" in result.stderr
-    assert "is of another account; nothing is written\n  Cure: use a key of" in result.stderr
+    assert "is of another account; nothing is written\n  Fix: use a key of" in result.stderr
     assert len(list(folder.rglob("*.gz"))) == 8
     assert len(found(run, stripe, "--last", "10")["missing"]) == 10
     told = reconcile(run, stripe, "--last", "10", "--repair", "--force")
@@ -572,13 +572,13 @@ def test_a_folder_that_takes_nothing_is_an_error_with_a_cure(
     result = reconcile(run, stripe, "--repair")
     assert result.exit_code == 2
     assert "did not take an event" in result.stderr
-    assert "Cure: `flask doctor`" in result.stderr
+    assert "Fix: `flask doctor`" in result.stderr
 
 
 def test_a_day_that_stripe_has_forgotten_is_an_error(run: Run, stripe: FakeStripe) -> None:
     result = run("reconcile", "--to", "2020-01-01", **stripe.variables())
     assert result.exit_code == 2
-    assert "it keeps them for 30 days\n  Cure: ask for days from 20" in result.stderr
+    assert "it keeps them for 30 days\n  Fix: ask for days from 20" in result.stderr
     assert stripe.asked == []
 
 

@@ -216,7 +216,7 @@ def test_a_month_that_cannot_be_listed_is_not_taken_for_empty(
     closed(folder / "webhooks/lost+found")
     assert FolderStorage(folder, "archive").days() == [date(2026, 1, 1)]
     closed(folder / "webhooks/year=2026/month=01")
-    with pytest.raises(ToolError, match=r"month=01 cannot be listed: Permission denied\n  Cure: "):
+    with pytest.raises(ToolError, match=r"month=01 cannot be listed: Permission denied\n  Fix: "):
         FolderStorage(folder, "archive").days()
 
 
@@ -235,7 +235,7 @@ def test_the_named_archive_wins_over_the_environment(folder: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("archive", ["", "s3://", "s3://mine/elsewhere", "/no/such/folder"])
 def test_an_archive_that_cannot_be_is_refused(archive: str) -> None:
-    with pytest.raises(ToolError, match="Cure: "):
+    with pytest.raises(ToolError, match="Fix: "):
         open_storage(archive, ToolSettings())
 
 

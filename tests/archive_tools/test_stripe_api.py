@@ -152,7 +152,7 @@ def test_it_gives_up_after_some_tries_and_names_a_cure(
     stripe: FakeStripe, api: StripeApi, fault: str
 ) -> None:
     stripe.fault = fault
-    with pytest.raises(ToolError, match=r"8 times\n  Cure: ") as raised:
+    with pytest.raises(ToolError, match=r"8 times\n  Fix: ") as raised:
         api.events(NOW, NOW)
     assert len(stripe.asked) == 8
     assert KEY not in str(raised.value)
@@ -161,10 +161,10 @@ def test_it_gives_up_after_some_tries_and_names_a_cure(
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("401", "does not accept STRIPE_API_KEY .*\n  Cure: make a restricted key"),
-        ("403", "may not read Events .*\n  Cure: give the restricted key the permission"),
-        ("400", "400 told_by_the_test\n  Cure: "),
-        ("429_for_good", "429 told_by_the_test\n  Cure: "),
+        ("401", "does not accept STRIPE_API_KEY .*\n  Fix: make a restricted key"),
+        ("403", "may not read Events .*\n  Fix: give the restricted key the permission"),
+        ("400", "400 told_by_the_test\n  Fix: "),
+        ("429_for_good", "429 told_by_the_test\n  Fix: "),
     ],
 )
 def test_what_would_be_refused_again_is_not_tried_again(
@@ -179,7 +179,7 @@ def test_what_would_be_refused_again_is_not_tried_again(
 
 
 def test_without_a_key_nothing_is_asked(stripe: FakeStripe) -> None:
-    with pytest.raises(ToolError, match=r"STRIPE_API_KEY is not set\n  Cure: .*restricted key"):
+    with pytest.raises(ToolError, match=r"STRIPE_API_KEY is not set\n  Fix: .*restricted key"):
         StripeApi(ToolSettings(stripe_api_base=stripe.url), RateLimiter(100))
     assert stripe.asked == []
 
@@ -279,7 +279,7 @@ def test_a_crowded_day_is_shared_out() -> None:
 def test_a_stand_in_that_cannot_turn_the_page_is_told_of() -> None:
     stripe = FakeStripe(EVENTS)
     stripe.deaf = True
-    with pytest.raises(ToolError, match=r"the same page twice\n  Cure: .*starting_after"):
+    with pytest.raises(ToolError, match=r"the same page twice\n  Fix: .*starting_after"):
         listed(Straight(stripe), NOW - 10, NOW)
 
 

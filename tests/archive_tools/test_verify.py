@@ -275,7 +275,7 @@ def test_secrets_that_are_no_text_are_an_error(run: Run, tmp_path: Path) -> None
     path.write_bytes(b"\x1f\x8b\xff")
     result = run("verify", "--secrets", str(path))
     assert result.exit_code == 2
-    assert "cannot be read as text\n  Cure: " in result.output
+    assert "cannot be read as text\n  Fix: " in result.output
 
 
 def test_each_day_is_judged_by_its_own_folder(folder: Path) -> None:

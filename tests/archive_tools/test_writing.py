@@ -152,7 +152,7 @@ def test_throttling_without_an_end_is_an_error_that_says_so() -> None:
 
 def test_a_refusal_is_not_tried_again_and_ends_the_rest() -> None:
     archive = Faulty(*[refusal("ResourceNotFoundException")] * 999)
-    with pytest.raises(ToolError, match=r"ResourceNotFoundException.*\n  Cure: `flask doctor`"):
+    with pytest.raises(ToolError, match=r"ResourceNotFoundException.*\n  Fix: `flask doctor`"):
         write(Writer(archive, lambda _: None), *map(record, range(499)))
     assert archive.calls < 400
 
@@ -176,7 +176,7 @@ def test_a_folder_that_is_full_is_not_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_bucket_without_a_stream_has_no_way_in() -> None:
-    with pytest.raises(ToolError, match=r"s3://b is not named\n  Cure: set FIREHOSE_DELIVERY_STR"):
+    with pytest.raises(ToolError, match=r"s3://b is not named\n  Fix: set FIREHOSE_DELIVERY_STR"):
         open_writer(BucketStorage("b"), ToolSettings(aws_region=REGION))
 
 

@@ -11,9 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-import sqlglot
 from click.testing import CliRunner
-from sqlglot import exp
 
 from examples import athena
 from tests.queries.conftest import Month, query
@@ -41,7 +39,7 @@ def blocks(kind: str) -> list[str]:
 
 def test_every_block_is_run_or_known_not_to_be() -> None:
     kinds = [name.split()[-1] for name, _ in BLOCKS]
-    assert sorted(kinds) == sorted(["sql", "sql", "sql", "sql", "sh", "sh", "duckdb", *NOT_RUN])
+    assert sorted(kinds) == sorted(["sql", "sh", "sh", "duckdb", *NOT_RUN])
 
 
 def test_renewing_the_document_changes_nothing(tmp_path: Path) -> None:
@@ -68,26 +66,6 @@ def test_the_bounded_query_has_each_event_of_its_days_once(sample: Month) -> Non
     expected = {event.id: event.received_at for event in reversed(within)}
     assert len(rows) == len(expected) < len(within)
     assert {row[0]: row[2] for row in rows} == expected
-
-
-def test_the_copy_in_parquet_gets_every_row_and_each_once(sample: Month) -> None:
-    table, fill, add = (sqlglot.parse_one(sql, read="athena") for sql in blocks("sql")[1:])
-    assert isinstance(table, exp.Create)
-    partitions = table.find(exp.PartitionedByProperty)
-    assert partitions
-    # Hive's order: the partitions last
-    columns = [column.name for column in (*table.this.expressions, *partitions.this.expressions)]
-    for insert in (fill, add):
-        assert isinstance(insert, exp.Insert)
-        assert insert.expression.named_selects == columns
-    made, added = fill.expression.sql("athena"), add.expression.sql("athena")
-    today = date(2026, 11, 20)
-    _, rows = query(sample.folder, made, today)
-    before = [event for event in sample.arrivals if event.arrived.date() < today]
-    assert sorted(row[0] for row in rows) == sorted(event.received_at for event in before)
-    _, rows = query(sample.folder, added, date(2026, 11, 21))
-    of_the_day = [event for event in sample.arrivals if event.arrived.date() == today]
-    assert sorted(row[0] for row in rows) == sorted(event.received_at for event in of_the_day)
 
 
 def test_the_commands_and_the_query_of_duckdb_run(

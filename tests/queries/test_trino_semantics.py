@@ -49,7 +49,7 @@ def test_a_result_is_the_documented_one(
     if expected == "refused":
         with pytest.raises(ToolError) as caught:
             translated(sql, {}, TODAY)
-        assert re.search(r"\n  Cure: ", caught.value.message), "says what to write instead"
+        assert re.search(r"\n  Fix: ", caught.value.message), "says what to write instead"
         return
     translation = translated(sql, {}, TODAY)
     if expected == "fails":

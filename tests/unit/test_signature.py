@@ -99,7 +99,6 @@ def test_a_malformed_header_is_named() -> None:
 @pytest.mark.parametrize("body", [b"\xff\xfe", b'"\xed\xa0\x80"'])
 def test_a_signed_body_that_is_not_utf8_is_refused(body: bytes) -> None:
     assert check(body, stripe_client.signature(body, SECRET)) is Refusal.NOT_UTF8
-    assert check(body, signed()) is Refusal.NO_MATCH
 
 
 def test_a_large_body_that_nobody_signed_is_looked_at_as_bytes() -> None:
@@ -115,9 +114,12 @@ def test_a_large_body_that_nobody_signed_is_looked_at_as_bytes() -> None:
     assert peak < 100_000
 
 
-@given(st.text(max_size=50), st.text("0123456789abcdef=,tv1", max_size=40))
-def test_what_stripes_own_check_accepts_is_not_refused_before(text: str, extra: str) -> None:
-    body = text.encode(errors="ignore")
+@pytest.mark.parametrize("size", [0, 70_000])
+@given(text=st.text(max_size=50), extra=st.text("0123456789abcdef=,tv1", max_size=40))
+def test_what_stripes_own_check_accepts_is_not_refused_before(
+    size: int, text: str, extra: str
+) -> None:
+    body = text.encode(errors="ignore") + b" " * size
     header = f"{signed(body)}{extra}"
     try:
         WebhookSignature.verify_header(body.decode(), header, SECRET, 300)

@@ -19,7 +19,7 @@ SLOT_BYTES = 131_072
 #: as much for a body that it works on, and the sizing in `capacity` leaves room for that.
 LARGEST_BODIES = 2
 
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 class BodyBudget:
@@ -90,5 +90,7 @@ def return_large_blocks() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(_M_MMAP_THRESHOLD, SLOT_BYTES)
+        # set with it, or each event would give its memory back and fetch it again
+        mallopt(_M_TRIM_THRESHOLD, 8 * SLOT_BYTES)
         # threads share one heap: only one of them runs Python at a time
         mallopt(_M_ARENA_MAX, 1)

@@ -8,6 +8,7 @@ Other requests, `/health` before all, are answered at once: also while the archi
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
 import resource
@@ -15,6 +16,7 @@ import select
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 from collections import deque
@@ -64,6 +66,7 @@ _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _TCP_CLOSE = 7
+_NONE = bytes(4)
 
 # in the master, for all workers
 return_large_blocks()
@@ -158,7 +161,7 @@ class BufferingWorker(base.Worker):
                         socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_S
                     )
         self._loop_lock = threading.Lock()
-        self._busy_since: float | None = None
+        self._full_since: float | None = None
         self._pool: ThreadPool[Connection] | None = None
         if self.cfg.threads > 1:
             self._pool = ThreadPool(self.cfg.threads, self._respond_in_thread, self._wake)
@@ -205,12 +208,13 @@ class BufferingWorker(base.Worker):
             self._resume_paused()
         if self._arriving or self._lingering:
             self._close_late()
-        if self._ready or self._is_full:
-            # the poller does not report listeners while all threads are busy
-            for number in self._listeners:
-                self._accept_waiting(number)
-        if self._ready:
+        if self._is_full:
+            if self._is_stuck:
+                # the poller does not report listeners while all threads are busy
+                for number in self._listeners:
+                    self._accept_waiting(number)
             self._refuse_overdue()
+        elif self._ready:
             self._answer_ready()
 
     def _on_readable(self, number: int) -> None:
@@ -241,19 +245,20 @@ class BufferingWorker(base.Worker):
         """Run the loop, in a thread of its own, while the main thread is in the application."""
         while True:
             time.sleep(_LOOK_EACH_S)
-            if self._is_busy_for_long:
+            if self._is_stuck:
                 with self._loop_lock:
-                    if self._is_busy_for_long:
+                    if self._is_stuck:
                         self._turn(0)
 
     # requests on their way in
 
     def _accept_waiting(self, number: int) -> None:
-        """Accept a connection; behind one that has waited for long, the next one, too.
+        """Accept one connection, because other workers may be idle.
 
-        One at a time, because other workers may be idle.
+        While the application takes nothing, nor does any other worker's: then accept all that have
+        waited, because a /health may be behind them.
         """
-        while (connection := self._accept(number)) and _has_waited(connection):
+        while (connection := self._accept(number)) and self._is_stuck and _has_waited(connection):
             pass
 
     def _accept(self, number: int) -> Connection | None:
@@ -422,13 +427,13 @@ class BufferingWorker(base.Worker):
     def _answer_here(self, connection: Connection) -> None:
         """Call the application, and let the second thread run the loop meanwhile."""
         self._beat()
-        self._busy_since = time.monotonic()
+        self._full_since = time.monotonic()
         self._loop_lock.release()
         try:
             self._respond(connection)
         finally:
             self._loop_lock.acquire()
-            self._busy_since = None
+            self._full_since = None
         self._close(connection)
 
     def _refuse_overdue(self) -> None:
@@ -493,14 +498,15 @@ class BufferingWorker(base.Worker):
         return self._pool is not None and self._pool.busy > 0
 
     @property
-    def _is_busy_for_long(self) -> bool:
-        busy_since = self._busy_since
-        return busy_since is not None and time.monotonic() - busy_since > STAND_IN_AFTER_S
+    def _is_stuck(self) -> bool:
+        """Whether the application has taken no delivery for long."""
+        full_since = self._full_since
+        return full_since is not None and time.monotonic() - full_since > STAND_IN_AFTER_S
 
     @property
     def _is_full(self) -> bool:
         """Whether the application can take no delivery now."""
-        return self._pool.full if self._pool else self._busy_since is not None
+        return self._pool.full if self._pool else self._full_since is not None
 
     def _respond_in_thread(self, connection: Connection) -> bool:
         """Answer a request; True where its client has to linger, which is for the loop."""
@@ -525,7 +531,8 @@ class BufferingWorker(base.Worker):
         is_free = self._pool is None or not self._pool.full
         if self._accepting is is_free:
             return
-        self._accepting = not self._accepting
+        self._accepting = is_free
+        self._full_since = None if is_free else time.monotonic()
         for number in self._listeners:
             if self._accepting:
                 # exclusive: a connection wakes one idle worker, not all of them
@@ -550,7 +557,7 @@ class BufferingWorker(base.Worker):
             return True
         try:
             # such as the line end that some clients send behind a body
-            return bool(connection.client.recv(16, socket.MSG_DONTWAIT))
+            return fcntl.ioctl(connection.client, termios.FIONREAD, _NONE) != _NONE
         except OSError:
             return False
 

@@ -32,8 +32,9 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-
 PATH = "/webhook/stripe"
 #: The key of the WSGI environ that says when the answer is due, of `time.monotonic`.
 DEADLINE = "webhook_app.deadline"
-#: Seconds that a write has to have left before that; with less it is not begun.
-LEAST_WRITE_S = 2.0
+#: Seconds that a write has to have left before that; with less it is not begun. One whole try with
+#: the default time-outs fits, and a queue is never longer than a platform waits for /health.
+LEAST_WRITE_S = 4.5
 
 _LEVELS = {"archived": logging.INFO, "refused": logging.WARNING, "failed": logging.ERROR}
 

@@ -172,7 +172,7 @@ def test_without_a_secret_nothing_is_sent_and_none_is_printed(
     result = replay(REPLAY_SECRET=secret)
     assert result.exit_code == 2
     assert words in result.output
-    assert "Cure:" in result.output
+    assert "Fix:" in result.output
     assert "whsec_one" not in result.output
     assert receiver.connections == 0
 
@@ -324,7 +324,7 @@ def test_an_address_that_must_not_be_is_refused(run: Run, url: str, words: str) 
     result = run("replay", url, "--dry-run")
     assert result.exit_code == 2
     assert words in result.output
-    assert "Cure:" in result.output
+    assert "Fix:" in result.output
     assert "pass-word" not in result.output
 
 
