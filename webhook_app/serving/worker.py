@@ -51,7 +51,7 @@ MAX_CLIENTS = 400
 STAND_IN_AFTER_S = 0.5
 
 # how often the second thread looks, and a worker whose threads are all busy
-_LOOK_EACH_S = 0.25
+_LOOK_EACH_S = 0.15
 # behind a request that has waited this long there may be a /health that nobody has read yet
 _LONG_WAIT_S = 0.3
 # read from one client before the others have their turn: some 50 us of work
