@@ -3,6 +3,7 @@
 What `make faults` and `make strangers` have in common.
 """
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ def report(
     measure: Callable[[Key], Row],
     seconds: float,
     publish: Callable[[str], None] | None,
+    alone: Callable[[Key], bool] = lambda _: False,
 ) -> None:
     """Measure and print a row for each key; exit with 1 unless all of them hold.
 
@@ -41,11 +43,14 @@ def report(
         measure: returns the row of a key.
         seconds: how long each lasts; short ones are measured several at a time.
         publish: gets the whole table at the end, if it holds.
+        alone: whether a row needs the machine for itself; these come last.
     """
     click.echo(heading)
     rows = []
+    ordered = sorted(keys, key=alone)
     with ThreadPoolExecutor(_AT_A_TIME if seconds < _SHORT_S else 1) as pool:
-        for row in pool.map(measure, keys):
+        together = pool.map(measure, (key for key in ordered if not alone(key)))
+        for row in itertools.chain(together, map(measure, filter(alone, ordered))):
             rows.append(row)
             click.echo(str(row))
     if not all(row.holds for row in rows):

@@ -1,12 +1,14 @@
 """A memory limit as a container has it: a cgroup of its own, where this user may make one."""
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
+_NUMBERS = itertools.count()
 
 
 class MemoryLimit:
@@ -68,11 +70,11 @@ def _new_group(limit_bytes: int) -> Path | None:
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
             mount, name = _ROOT / "memory", "memory.limit_in_bytes"
-        elif controllers == "":
+        elif controllers == "" and (_ROOT / "cgroup.controllers").exists():
             mount, name = _ROOT, "memory.max"
         else:
             continue
-        group = mount / path.lstrip("/") / f"limit-{os.getpid()}-{limit_bytes}"
+        group = mount / path.lstrip("/") / f"limit-{os.getpid()}-{next(_NUMBERS)}"
         try:
             group.mkdir()
         except OSError:
