@@ -406,7 +406,8 @@ def main(seconds: float, outage_seconds: float, publish: bool) -> None:
         return measure(name, outage_seconds if name == "nobody listening" else seconds)
 
     into = publisher(DOCUMENT, "faults", "python -m tests.bench.faults --publish")
-    report(HEADING, FAULTS, lasting, seconds, into if publish else None)
+    # most of them wait
+    report(HEADING, FAULTS, lasting, seconds, into if publish else None, at_a_time=5)
 
 
 if __name__ == "__main__":

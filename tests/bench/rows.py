@@ -34,6 +34,7 @@ def report(
     seconds: float,
     publish: Callable[[str], None] | None,
     alone: Callable[[Key], bool] = lambda _: False,
+    at_a_time: int = _AT_A_TIME,
 ) -> None:
     """Measure and print a row for each key; exit with 1 unless all of them hold.
 
@@ -44,11 +45,12 @@ def report(
         seconds: how long each lasts; short ones are measured several at a time.
         publish: gets the whole table at the end, if it holds.
         alone: whether a row needs the machine for itself; these come last.
+        at_a_time: how many short rows are measured together.
     """
     click.echo(heading)
     rows = []
     ordered = sorted(keys, key=alone)
-    with ThreadPoolExecutor(_AT_A_TIME if seconds < _SHORT_S else 1) as pool:
+    with ThreadPoolExecutor(at_a_time if seconds < _SHORT_S else 1) as pool:
         together = pool.map(measure, (key for key in ordered if not alone(key)))
         for row in itertools.chain(together, map(measure, filter(alone, ordered))):
             rows.append(row)

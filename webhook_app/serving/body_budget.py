@@ -91,6 +91,6 @@ def return_large_blocks() -> None:
     if mallopt:
         mallopt(_M_MMAP_THRESHOLD, SLOT_BYTES)
         # set with it, or each event would give its memory back and fetch it again
-        mallopt(_M_TRIM_THRESHOLD, 8 * SLOT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, 2 * SLOT_BYTES)
         # threads share one heap: only one of them runs Python at a time
         mallopt(_M_ARENA_MAX, 1)
