@@ -165,7 +165,10 @@ async def never_reading(port: int) -> None:
 
 
 async def flooding(port: int, head: bytes, piece: bytes) -> None:
-    """Send a beginning, then the same piece as fast as it is taken; again and again."""
+    """Send a beginning, then the same piece, some 10 MB a second of it; again and again.
+
+    Faster ones take the machine from the other senders, who run in this process too.
+    """
     while True:
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -174,6 +177,7 @@ async def flooding(port: int, head: bytes, piece: bytes) -> None:
                 while True:
                     writer.write(piece)
                     await writer.drain()
+                    await asyncio.sleep(len(piece) / 10e6)
             finally:
                 writer.transport.abort()
         await asyncio.sleep(0.01)
