@@ -1,6 +1,7 @@
 """Where an archive lies: a local folder or an S3 bucket, both with the same dated layout.
 
-Lists the days and their objects and opens an object; knows nothing of what is in one.
+Lists the days and their objects and opens an object; knows nothing of what is in one. An archive
+has several prefixes of the same layout: `webhooks/`, and `snapshots/` beside it.
 """
 
 import errno
@@ -10,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
-_ROOT = "webhooks/"
-_DAY = re.compile(r"webhooks/year=(\d{4})/month=(\d{2})/day=(\d{2})/", re.ASCII)
+WEBHOOKS = "webhooks/"
+SNAPSHOTS = "snapshots/"
+
+_DAY = re.compile(r"[a-z]+/year=(\d{4})/month=(\d{2})/day=(\d{2})/", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object of the archive. `key` begins with `webhooks/`, in a folder as in a bucket."""
+    """An object of the archive. `key` begins with the prefix, in a folder as in a bucket."""
 
     key: str
     size: int
@@ -39,6 +42,13 @@ class StoredObject:
 
 class Storage(Protocol):
     """An archive to read from. It can be pickled: every process opens what it needs itself."""
+
+    @property
+    def prefix(self) -> str:
+        """The prefix whose days it lists; `webhooks/` unless `under` has given another."""
+
+    def under(self, prefix: str) -> "Storage":
+        """Return the same archive with the days of another prefix, which ends with `/`."""
 
     @property
     def name(self) -> str:
@@ -63,7 +73,7 @@ class Storage(Protocol):
         """Yield the day's objects in the order of their keys, without hidden ones as `.x.tmp`."""
 
     def strays(self) -> Iterator[StoredObject]:
-        """Yield what lies under `webhooks/` and in no day's folder: nothing of ours does."""
+        """Yield what lies under the prefix and in no day's folder: nothing of ours does."""
 
     def open(self, key: str) -> BinaryIO:
         """Open an object to be read from its beginning.
@@ -128,10 +138,10 @@ def day_of(key: str) -> date | None:
         return None
 
 
-def folder_of(day: date) -> str:
-    """Return the prefix of the keys of a day."""
+def folder_of(day: date, prefix: str = WEBHOOKS) -> str:
+    """Return what the keys of a day begin with."""
     # not %Y, which leaves out the zeros of an early year
-    return f"{_ROOT}year={day.year:04}/month={day.month:02}/day={day.day:02}/"
+    return f"{prefix}year={day.year:04}/month={day.month:02}/day={day.day:02}/"
 
 
 def _hidden(key: str) -> bool:
@@ -145,6 +155,11 @@ class FolderStorage:
 
     folder: Path
     name: str
+    prefix: str = WEBHOOKS
+
+    def under(self, prefix: str) -> "FolderStorage":
+        """Return the same folder with the days of another prefix."""
+        return replace(self, prefix=prefix)
 
     @property
     def location(self) -> str:
@@ -161,7 +176,7 @@ class FolderStorage:
         Raises:
             ToolError: a folder above them cannot be listed, so there may be more of them.
         """
-        root = self.folder / _ROOT
+        root = self.folder / self.prefix
         try:
             folders = [root] if root.is_dir() else []
             for name in ("year=*", "month=*", "day=*"):
@@ -177,11 +192,12 @@ class FolderStorage:
 
     def objects(self, day: date) -> Iterator[StoredObject]:
         """Yield the files of a day's folder, and of those below it, in the order of their names."""
-        yield from self._below(self.folder / folder_of(day))
+        yield from self._below(self.folder / folder_of(day, self.prefix))
 
     def strays(self) -> Iterator[StoredObject]:
-        """Yield the files under `webhooks/` that are in no day's folder."""
-        return (s for s in self._below(self.folder / _ROOT, pruned=True) if not day_of(s.key))
+        """Yield the files under the prefix that are in no day's folder."""
+        root = self.folder / self.prefix
+        return (s for s in self._below(root, pruned=True) if not day_of(s.key))
 
     def _below(self, folder: Path, pruned: bool = False) -> Iterator[StoredObject]:
         """Yield the files below a folder, and as if they were files what nothing can be read of.
@@ -270,11 +286,16 @@ class _Download(io.RawIOBase):
 class BucketStorage:
     """The archive in an S3 bucket, read with the usual AWS credentials.
 
-    It needs s3:ListBucket on the bucket and s3:GetObject under `webhooks/`.
+    It needs s3:ListBucket on the bucket and s3:GetObject under the prefix.
     """
 
     bucket: str
     region: str | None = None
+    prefix: str = WEBHOOKS
+
+    def under(self, prefix: str) -> "BucketStorage":
+        """Return the same bucket with the days of another prefix."""
+        return replace(self, prefix=prefix)
 
     @property
     def name(self) -> str:
@@ -293,20 +314,20 @@ class BucketStorage:
     def days(self) -> list[date]:
         """Return the days that have an object, oldest first. One request a month, and a few."""
         days = []
-        for year in self._folders(_ROOT):
+        for year in self._folders(self.prefix):
             for month in self._folders(year):
                 days += [day_of(folder) for folder in self._folders(month)]
         return sorted(day for day in days if day)
 
     def objects(self, day: date) -> Iterator[StoredObject]:
         """Yield the objects of a day in the order of their keys; 1,000 a request."""
-        for stored in self._listed(folder_of(day)):
+        for stored in self._listed(folder_of(day, self.prefix)):
             if not _hidden(stored.key):
                 yield stored
 
     def strays(self) -> Iterator[StoredObject]:
         """Yield what lies beside the folders of years, months and days."""
-        prefixes = [_ROOT]
+        prefixes = [self.prefix]
         while prefixes:
             prefix = prefixes.pop()
             yield from (s for s in self._listed(prefix, "/") if not _hidden(s.key))

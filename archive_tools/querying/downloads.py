@@ -50,6 +50,15 @@ class Downloads:
     _faults: dict[str, list[Fault]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
+    def under(self, prefix: str) -> "Downloads":
+        """Return files for the objects of another prefix, in the same temporary folder."""
+        return Downloads(self.storage.under(prefix), self.scratch)
+
+    @property
+    def used_days(self) -> list[date]:
+        """The days whose objects were asked for so far."""
+        return sorted(self._objects)
+
     @property
     def roots(self) -> list[Path]:
         """The folders under which the files are, each with the folders of the days in it."""
@@ -162,7 +171,8 @@ class Downloads:
             (fault,) = self._faults[objects[0].key]
             raise ToolError(
                 f"Nothing of the archive can be read. {fault}",
-                "check whether these credentials have s3:GetObject on the bucket's webhooks/*",
+                "check whether these credentials have s3:GetObject on the bucket's "
+                f"{self.storage.prefix}*",
             )
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from ..days import Days, today
 from ..errors import ToolError
 from ..output import bytes_text, count_text
+from ..storage import SNAPSHOTS as SNAPSHOTS_PREFIX
 from ..storage import Storage
 from .database import (
     Database,
@@ -28,7 +29,7 @@ from .downloads import Downloads, open_downloads
 from .expressions import Read
 from .functions import MACROS
 from .result import Consumer, Result, collected, ignore
-from .schema import TABLE, VIEW, relations, table, table_definition
+from .schema import SNAPSHOTS, TABLE, VIEW, relations, table, table_definition
 from .translation import translated, translated_condition
 from .types import text_literal
 
@@ -44,9 +45,10 @@ class Plan:
     types: list[str]
     """Of its columns, as DuckDB calls them."""
     names: list[str]
-    reads_view: bool
+    tables: set[str]
+    """That it reads, the view among them."""
     days: list[date]
-    """That it reads."""
+    """That it reads; of the snapshots it reads all."""
     of_days: int
     objects: int
     size: int
@@ -61,6 +63,7 @@ class DuckDBEngine:
     def __init__(self, downloads: Downloads, database: Database, day: date | None = None) -> None:
         """Take what is open, and the day that is `current_date`; today where it is left out."""
         self.downloads = downloads
+        self.snapshots = downloads.under(SNAPSHOTS_PREFIX)
         self.database = database
         self._today = day or today()
 
@@ -76,13 +79,15 @@ class DuckDBEngine:
             ToolError: it cannot be translated.
         """
         query = translated(sql, relations(), self._today)
-        days = self.days_of(query.reads)
+        tables = {read.table for read in query.reads}
+        days = self.days_of([read for read in query.reads if read.table != SNAPSHOTS])
         objects = self.downloads.objects(days)
+        if SNAPSHOTS in tables:
+            objects += self.snapshots.objects(self.snapshots.storage.days())
         size = sum(stored.size for stored in objects)
         types = [type_.duckdb.replace("TIMESTAMPTZ", "TIMESTAMP") for _, type_ in query.columns]
         names = [name for name, _ in query.columns]
-        reads_view = any(read.table == VIEW for read in query.reads)
-        return Plan(query.sql, types, names, reads_view, days, len(self.days), len(objects), size)
+        return Plan(query.sql, types, names, tables, days, len(self.days), len(objects), size)
 
     def run(self, sql: str, tell: Callable[[int], None] = ignore) -> Result:
         """Return the result of a query of Athena's dialect, as `Engine` says; times are UTC.
@@ -101,7 +106,9 @@ class DuckDBEngine:
         plan = self.plan(sql)
 
         def work() -> int:
-            if plan.reads_view:
+            if SNAPSHOTS in plan.tables:
+                self._define_snapshots()
+            if VIEW in plan.tables:
                 self.database.rows(earliest_arrivals(Days()))
                 define_view(self.database)
             return self.database.stream(
@@ -114,6 +121,8 @@ class DuckDBEngine:
             f"{count_text(plan.of_days, 'day')}, {bytes_text(plan.size)}"
         )
         faults = self.downloads.faults(plan.days)
+        if SNAPSHOTS in plan.tables:
+            faults += self.snapshots.faults(self.snapshots.storage.days())
         return Result(plan.names, [], faults, [scanned], plan.types, count)
 
     def reading(self, days: list[date], work: Callable[[], T], with_paths: bool = False) -> T:
@@ -133,7 +142,7 @@ class DuckDBEngine:
             try:
                 return self._done(days, work, with_paths)
             except UnreadableError:
-                if not self.downloads.leave_out_corrupt(days):
+                if not self._leave_out_corrupt(days):
                     raise
             return self._done(days, work, with_paths)
         except QueryError as error:
@@ -151,8 +160,18 @@ class DuckDBEngine:
     def _done(self, days: list[date], work: Callable[[], T], with_paths: bool) -> T:
         files = self.downloads.files(days)
         path = self._path() if with_paths else "filename"
-        self.database.rows(table_definition(files, self.downloads.roots, path))
+        self.database.rows(table_definition(TABLE, files, self.downloads.roots, path))
         return work()
+
+    def _define_snapshots(self) -> None:
+        files = self.snapshots.files(self.snapshots.storage.days())
+        roots = self.snapshots.roots
+        self.database.rows(table_definition(SNAPSHOTS, files, roots, "filename"))
+
+    def _leave_out_corrupt(self, days: list[date]) -> bool:
+        found = self.downloads.leave_out_corrupt(days)
+        of_snapshots = self.snapshots.leave_out_corrupt(self.snapshots.used_days)
+        return found or of_snapshots
 
     def _path(self) -> str:
         """Return the expression for the address of the object that a row is of."""

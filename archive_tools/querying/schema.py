@@ -1,4 +1,4 @@
-"""The table and the view as deploy/athena defines them, and as DuckDB has them over files."""
+"""The tables and the view as deploy/athena defines them, and as DuckDB has them over files."""
 
 import functools
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from .types import BIGINT, BOOLEAN, VARCHAR, Type, text_literal
 SCHEMA = PROJECT / "deploy/athena"
 TABLE = "stripe_webhooks"
 VIEW = "stripe_events"
+SNAPSHOTS = "stripe_snapshots"
 
 #: A record of the largest MAX_BODY_BYTES has 130 MB; DuckDB takes twice what it is told.
 _LARGEST_RECORD_BYTES = 1 << 26
@@ -25,17 +26,17 @@ _TYPES = {"TEXT": VARCHAR, "VARCHAR": VARCHAR, "BIGINT": BIGINT, "BOOLEAN": BOOL
 
 
 @functools.cache
-def record_columns() -> dict[str, Type]:
-    """Return the columns of a record, by name, in their order."""
-    table = sqlglot.parse_one((SCHEMA / f"{TABLE}.sql").read_text(), read="athena").this
+def stored_columns(name: str) -> dict[str, Type]:
+    """Return the columns that the objects of a table have, by name, in their order."""
+    table = sqlglot.parse_one((SCHEMA / f"{name}.sql").read_text(), read="athena").this
     return {column.name: _TYPES[column.kind.this.value] for column in table.expressions}
 
 
 @functools.cache
-def table() -> Relation:
-    """Return the table, with its partitions and its hidden column `$path`, which no star shows."""
-    columns = {**record_columns(), **dict.fromkeys((*PARTITIONS, "$path"), VARCHAR)}
-    return Relation(TABLE, columns, is_archive=True)
+def table(name: str = TABLE) -> Relation:
+    """Return a table, with its partitions and its hidden column `$path`, which no star shows."""
+    columns = {**stored_columns(name), **dict.fromkeys((*PARTITIONS, "$path"), VARCHAR)}
+    return Relation(name, columns, is_archive=True)
 
 
 @functools.cache
@@ -47,8 +48,8 @@ def view() -> Relation:
 
 @functools.cache
 def relations() -> dict[str, Relation]:
-    """Return both by name."""
-    return {TABLE: table(), VIEW: view()}
+    """Return them by name."""
+    return {TABLE: table(), VIEW: view(), SNAPSHOTS: table(SNAPSHOTS)}
 
 
 def _view_sql() -> str:
@@ -65,12 +66,14 @@ def view_over(once: str) -> str:
     return Translator(rows, None).query(tree, None)[0]
 
 
-def table_definition(files: Sequence[Path], roots: Sequence[Path], path: str) -> str:
-    """Return the statement that makes the table of some files.
+def table_definition(name: str, files: Sequence[Path], roots: Sequence[Path], path: str) -> str:
+    """Return the statement that makes a table of some files.
 
     Args:
+        name: of the table.
         files: to be read, as many as there are.
-        roots: the folders that have `webhooks/year=…/month=…/day=…/` with the files.
+        roots: the folders that have `webhooks/year=…/month=…/day=…/`, or that of another prefix,
+            with the files.
         path: the expression for `$path`, out of `filename`.
     """
     # the days are cut out of the names, since DuckDB's own reading of partitions takes folders
@@ -79,22 +82,25 @@ def table_definition(files: Sequence[Path], roots: Sequence[Path], path: str) ->
         f"WHEN starts_with(filename, {text_literal(above)}) THEN substr(filename, {len(above) + 1})"
         for above in (f"{root}/" for root in roots)
     )
+    partitions = ", ".join(
+        f"split_part(split_part(key, '/', {n}), '=', 2) AS {column}"
+        for n, column in enumerate(PARTITIONS, 2)
+    )
     return f"""
-        CREATE OR REPLACE VIEW {TABLE} AS SELECT {", ".join(record_columns())},
-          substr(key, 15, 4) AS year, substr(key, 26, 2) AS month, substr(key, 33, 2) AS day,
-          {path} AS "$path"
-        FROM (SELECT *, CASE {cases} END AS key FROM {_records(files)})
+        CREATE OR REPLACE VIEW {name} AS SELECT {", ".join(stored_columns(name))},
+          {partitions}, {path} AS "$path"
+        FROM (SELECT *, CASE {cases} END AS key FROM {_lines(name, files)})
     """  # noqa: S608 - of our own names
 
 
-def _records(files: Sequence[Path]) -> str:
-    """Return what reads the records of some files, and is also there where there is no file."""
-    types = {name: type_.duckdb for name, type_ in record_columns().items()}
+def _lines(name: str, files: Sequence[Path]) -> str:
+    """Return what reads the lines of some files, and is also there where there is no file."""
+    types = {column: type_.duckdb for column, type_ in stored_columns(name).items()}
     if not files:
-        nulls = ", ".join(f"NULL::{type_} AS {name}" for name, type_ in types.items())
+        nulls = ", ".join(f"NULL::{type_} AS {column}" for column, type_ in types.items())
         return f"(SELECT {nulls}, '' AS filename WHERE false)"
     names = ", ".join(text_literal(as_pattern(str(file))) for file in files)
-    typed = ", ".join(f"{name}: '{type_}'" for name, type_ in types.items())
+    typed = ", ".join(f"{column}: '{type_}'" for column, type_ in types.items())
     return f"""read_json([{names}], format = 'newline_delimited', columns = {{{typed}}},
         compression = 'gzip', filename = true, hive_partitioning = false,
         maximum_object_size = {_LARGEST_RECORD_BYTES})"""
