@@ -94,6 +94,12 @@ def parsed(sql: str) -> exp.Query:
     return tree  # type: ignore[return-value]
 
 
+def tables_of(tree: exp.Query) -> set[str]:
+    """Return the names of the tables that a query reads, without those that it makes by WITH."""
+    made = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    return {table.name.lower() for table in tree.find_all(exp.Table)} - made
+
+
 def refuse_all_but_select(sql: str) -> None:
     """Refuse what is no SELECT, without reading the rest of it: Athena knows more than sqlglot.
 

@@ -28,8 +28,9 @@ from .deduplication import define_view, earliest_arrivals
 from .downloads import Downloads, open_downloads
 from .expressions import Read
 from .functions import MACROS
+from .models import Model, known_relations, needed
 from .result import Consumer, Result, collected, ignore
-from .schema import SNAPSHOTS, TABLE, VIEW, relations, table, table_definition
+from .schema import SNAPSHOTS, TABLE, VIEW, table, table_definition
 from .translation import translated, translated_condition
 from .types import text_literal
 
@@ -46,7 +47,9 @@ class Plan:
     """Of its columns, as DuckDB calls them."""
     names: list[str]
     tables: set[str]
-    """That it reads, the view among them."""
+    """That it reads, the views among them."""
+    models: list[Model]
+    """That it reads, each after those that it reads itself."""
     days: list[date]
     """That it reads; of the snapshots it reads all."""
     of_days: int
@@ -78,8 +81,10 @@ class DuckDBEngine:
         Raises:
             ToolError: it cannot be translated.
         """
-        query = translated(sql, relations(), self._today)
+        query = translated(sql, known_relations(), self._today)
         tables = {read.table for read in query.reads}
+        models = needed(tables)
+        tables |= {name for model in models for name in model.reads}
         days = self.days_of([read for read in query.reads if read.table != SNAPSHOTS])
         objects = self.downloads.objects(days)
         if SNAPSHOTS in tables:
@@ -87,7 +92,9 @@ class DuckDBEngine:
         size = sum(stored.size for stored in objects)
         types = [type_.duckdb.replace("TIMESTAMPTZ", "TIMESTAMP") for _, type_ in query.columns]
         names = [name for name, _ in query.columns]
-        return Plan(query.sql, types, names, tables, days, len(self.days), len(objects), size)
+        return Plan(
+            query.sql, types, names, tables, models, days, len(self.days), len(objects), size
+        )
 
     def run(self, sql: str, tell: Callable[[int], None] = ignore) -> Result:
         """Return the result of a query of Athena's dialect, as `Engine` says; times are UTC.
@@ -111,6 +118,9 @@ class DuckDBEngine:
             if VIEW in plan.tables:
                 self.database.rows(earliest_arrivals(Days()))
                 define_view(self.database)
+            for model in plan.models:
+                query = model.translated(self._today)
+                self.database.rows(f"CREATE OR REPLACE TEMP VIEW {model.name} AS {query}")
             return self.database.stream(
                 plan.sql, lambda rows: consume(plan.names, plan.types, rows), tell
             )
@@ -191,7 +201,7 @@ class DuckDBEngine:
         kept: set[date] = set()
         for read in reads:
             # the earliest arrival of an event can lie in any day
-            if read.table == VIEW or not read.conditions or not self.days:
+            if read.table != TABLE or not read.conditions or not self.days:
                 return self.days
             values = ", ".join(f"('{day:%Y}', '{day:%m}', '{day:%d}')" for day in self.days)
             try:
