@@ -60,12 +60,12 @@ class History:
 
 
 @st.composite
-def prices(draw: Draw, number: int, currency: str) -> Price:
+def prices(draw: Draw, name: str, number: int, currency: str) -> Price:
     is_tiered = draw(st.booleans()) and draw(st.booleans())
     amounts = ["999", "4900", "0", "1", "12.5", "12.3456", "33.333333333333", "99999999"]
     by = draw(st.sampled_from([None, None, None, 10]))
     return Price(
-        f"price_{number}_{currency}",
+        f"price_{name}_{number}",
         f"prod_{number % 2}",
         currency,
         None if is_tiered else draw(st.sampled_from(amounts)),
@@ -114,7 +114,7 @@ def _subscriptions(
     draw: Draw, name: str, customer: str, currency: str, version: str
 ) -> list[State]:
     of_items = version not in (OLD, MIDDLE)
-    pool = [draw(prices(n, currency)) for n in range(draw(st.integers(1, 3)))]
+    pool = [draw(prices(name, n, currency)) for n in range(draw(st.integers(1, 3)))]
     quantities = st.sampled_from([1, 1, 3, 250, 0, None])
 
     def item(number: int) -> Item:
@@ -152,13 +152,23 @@ def _subscriptions(
                 draw(discounts(f"{name}_{step}_{n}", currency, version)) for n in range(count)
             )
         state = State(at, name, customer, status, items, off)
-        second_ago = [s for s in states if s.at == at]
-        # a state that comes again within its second cannot be told from the one before
-        if all(_parts(s) != _parts(state) for s in states[-1:] + second_ago):
+        if _is_told_apart(states, state):
             states.append(state)
         if status == "canceled":
             break
     return states
+
+
+def _is_told_apart(states: list[State], state: State) -> bool:
+    """Whether a state is another one, and its place within its second can be told.
+
+    What goes back to what it was before the second could be the first or the last change of it.
+    """
+    recent = [s for s in states if s.at == state.at]
+    recent += [s for s in states if s.at < state.at][-1:]
+    parts = [_parts(s) for s in recent]
+    changed = [n for n, part in enumerate(_parts(state)) if part != _parts(states[-1])[n]]
+    return bool(changed) and all(part[n] != _parts(state)[n] for part in parts for n in changed)
 
 
 def _parts(state: State) -> tuple[object, ...]:
