@@ -26,8 +26,8 @@ CREATE MACRO trino_json_scalar(document, path) AS list_transform([TRY(json_value
         ELSE value ->> '$' END)[1];
 CREATE MACRO trino_json_array_length(x) AS CASE json_type(TRY_CAST(x AS JSON))
     WHEN 'ARRAY' THEN CAST(json_array_length(TRY_CAST(x AS JSON)) AS BIGINT) END;
-CREATE MACRO trino_divide(a, b) AS
-    (CASE WHEN (a < 0) = (b < 0) THEN 1 ELSE -1 END) * ((2 * abs(a) + abs(b)) // (2 * abs(b)));
+CREATE MACRO trino_divide(a, b) AS (CASE WHEN (a < 0) = (b < 0) THEN 1 ELSE -1 END)
+    * (abs(a) // abs(b) + CASE WHEN abs(a) % abs(b) >= abs(b) - abs(a) % abs(b) THEN 1 ELSE 0 END);
 CREATE MACRO trino_unscaled(x) AS CAST(replace(CAST(x AS VARCHAR), '.', '') AS HUGEINT);
 CREATE MACRO trino_from_iso8601(x) AS CAST(regexp_replace(trino_fits(x,
     '[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?)?(Z|[+-]00(:?00)?)?)?'),
@@ -55,6 +55,13 @@ CREATE MACRO trino_array_position(x, item) AS CASE WHEN x IS NOT NULL AND item I
 CREATE MACRO trino_regexp_extract(x, pattern, n) AS CASE WHEN regexp_matches(x, pattern)
     THEN regexp_extract(x, pattern, CAST(n AS INTEGER)) END;
 CREATE MACRO trino_sequence(a, b, step) AS generate_series(a, b, step * trino_check(
-    coalesce(step <> 0 AND (a = b OR (a < b) = (step > 0)), true)));
+    coalesce(step <> 0 AND (a = b OR (a < b) = (step > 0)), true)
+    AND coalesce(abs(CAST(b AS HUGEINT) - a) // greatest(abs(CAST(step AS HUGEINT)), 1) < 10000, true)));
+CREATE MACRO trino_whole_days(step) AS to_days(CAST(epoch(step) AS INTEGER) // 86400 * trino_check(epoch(step) % 86400 = 0));
+CREATE MACRO trino_times(a, b, step) AS list_transform(
+    trino_sequence(0, epoch_us(b) - epoch_us(a), CAST(epoch(step) * 1000000 AS BIGINT)), lambda i: a + to_microseconds(i));
+CREATE MACRO trino_months(a, b, step) AS list_transform(trino_sequence(0, date_sub('month', a, b),
+    (date_part('year', step) * 12 + date_part('month', step)) * trino_check(a = b OR (a < b) = (step > INTERVAL 0 MONTH))),
+    lambda i: a + to_months(CAST(i AS INTEGER)));
 CREATE MACRO trino_ln(x) AS CASE WHEN x = 0 THEN CAST('-Infinity' AS DOUBLE) WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE ln(x) END;
 CREATE MACRO trino_sqrt(x) AS CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE sqrt(x) END;
