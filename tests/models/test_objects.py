@@ -80,7 +80,7 @@ def deliveries() -> list[bytes]:
         *updates("cus_swap", "a", "b", "a", arrived="10:00:01"),
         # … also where others of the second are in order
         *updates("cus_four", "a", "b", arrived="10:00:09"),
-        event("evt_four_back", "customer.updated", customer("cus_four", "b"), {"name": "b"},
+        event("evt_four_back", "customer.updated", customer("cus_four", "a"), {"name": "b"},
               arrived="10:00:08"),
         *(
             event(f"evt_four_{n}", "customer.updated", customer("cus_four", "z", note=n),
