@@ -2,7 +2,7 @@
 -- too: DuckDB's error() cannot be within TRY, so 1 is divided by 0.
 
 CREATE MACRO trino_spaces() AS list_aggregate(list_transform([9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 5760, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8200, 8201, 8202, 8232, 8233, 8287, 12288], lambda c: chr(c)), 'string_agg', '');
-CREATE MACRO trino_check(fine) AS 1 // CASE WHEN fine THEN 1 ELSE 0 END;
+CREATE MACRO trino_check(fine) AS 1 // CASE WHEN fine IS DISTINCT FROM false THEN 1 ELSE 0 END;
 CREATE MACRO trino_fits(x, pattern) AS CASE WHEN regexp_full_match(x, pattern) THEN x WHEN x IS NOT NULL THEN '?' END;
 CREATE MACRO trino_integer(x) AS trino_fits(x, '[+-]?[0-9]+');
 CREATE MACRO trino_number(x) AS regexp_replace(
@@ -48,7 +48,8 @@ CREATE MACRO trino_replace(x, old, new) AS replace(x, trino_not_empty(old), new)
 CREATE MACRO trino_substr(x, start) AS CASE WHEN start = 0 OR abs(start) > length(x) THEN '' ELSE substr(x, start) END;
 CREATE MACRO trino_substr_length(x, start, n) AS CASE WHEN start = 0 OR abs(start) > length(x) OR n <= 0 THEN ''
     ELSE substr(x, start, n) END;
-CREATE MACRO trino_split_part(x, delimiter, n) AS string_split(x, trino_not_empty(delimiter))[n * trino_check(n > 0)];
+CREATE MACRO trino_split(x, delimiter) AS CASE WHEN delimiter IS NOT NULL THEN string_split(x, trino_not_empty(delimiter)) END;
+CREATE MACRO trino_split_part(x, delimiter, n) AS trino_split(x, delimiter)[n * trino_check(n > 0)];
 CREATE MACRO trino_element_at(x, n) AS x[n * trino_check(n <> 0)];
 CREATE MACRO trino_subscript(x, n) AS x[n * trino_check(x IS NULL OR n IS NULL OR n BETWEEN 1 AND len(x))];
 CREATE MACRO trino_slice(x, start, n) AS CASE WHEN n = 0 OR abs(start) > len(x) THEN list_slice(x, 1, 0)
@@ -60,8 +61,9 @@ CREATE MACRO trino_array_position(x, item) AS CASE WHEN x IS NOT NULL AND item I
     THEN CAST(coalesce(list_position(x, item), 0) AS BIGINT) END;
 CREATE MACRO trino_regexp_extract(x, pattern, n) AS CASE WHEN regexp_matches(x, pattern)
     THEN regexp_extract(x, pattern, CAST(n AS INTEGER)) END;
-CREATE MACRO trino_sequence(a, b, step) AS generate_series(a, b, step * trino_check(step <> 0
-    AND (a = b OR (a < b) = (step > 0)) AND abs(CAST(b AS HUGEINT) - a) // greatest(abs(CAST(step AS HUGEINT)), 1) < 10000));
+CREATE MACRO trino_sequence(a, b, step) AS generate_series(a, b, step * trino_check(
+    coalesce(step <> 0 AND (a = b OR (a < b) = (step > 0)), true)
+    AND coalesce(abs(CAST(b AS HUGEINT) - a) // greatest(abs(CAST(step AS HUGEINT)), 1) < 10000, true)));
 CREATE MACRO trino_whole_days(step) AS to_days(CAST(epoch(step) AS INTEGER) // 86400 * trino_check(epoch(step) % 86400 = 0));
 CREATE MACRO trino_times(a, b, step) AS list_transform(
     trino_sequence(0, epoch_us(b) - epoch_us(a), CAST(epoch(step) * 1000000 AS BIGINT)), lambda i: a + to_microseconds(i));
