@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -75,6 +76,17 @@ _EXTRACTED = {
     "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DAY_OF_MONTH", "DAY_OF_WEEK", "DOW", "DAY_OF_YEAR",
     "DOY", "YEAR_OF_WEEK", "YOW", "HOUR", "MINUTE", "SECOND",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Document:
+    """A JSON document of FROM that is parsed once a row, for all paths that are asked of it."""
+
+    paths: list[str]
+    values: str
+    """A list in DuckDB's dialect: what is at each path, as JSON."""
+    scalars: str
+    """A list of the texts of the scalars among them."""
 
 
 class Calls:
@@ -289,12 +301,17 @@ class Calls:
 
     def _json_extract(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         document, path = _some(call, nodes, 2)
-        value, steps = self._of.value(document, scope), text_literal(_json_path(path))
+        value, path_ = self._of.value(document, scope), json_path(path)
         if value.type not in (VARCHAR, JSON):
             raise refused(call, f"{value.type} is no JSON")
-        if call.name.lower() == "json_extract":
-            return Typed(f"trino_json({value.sql}, {steps})", JSON)
-        return Typed(f"trino_json_scalar({value.sql}, {steps})", VARCHAR)
+        is_whole = call.name.lower() == "json_extract"
+        type_ = JSON if is_whole else VARCHAR
+        parsed = self._of.documents.get(value.sql)
+        if parsed and path_ in parsed.paths:
+            found = parsed.values if is_whole else parsed.scalars
+            return Typed(f"{found}[{parsed.paths.index(path_) + 1}]", type_)
+        how = "trino_json" if is_whole else "trino_json_scalar"
+        return Typed(f"{how}({value.sql}, {text_literal(path_)})", type_)
 
     def _mod(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
         left, right = (self._of.value(node, scope) for node in _some(call, nodes, 2))
@@ -699,7 +716,7 @@ def _mysql(pattern: exp.Expr, known: object) -> str:
     return text
 
 
-def _json_path(node: exp.Expr) -> str:
+def json_path(node: exp.Expr) -> str:
     """Return a path of Trino's as DuckDB takes it.
 
     https://trino.io/docs/current/functions/json.html#json_extract

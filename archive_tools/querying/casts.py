@@ -140,9 +140,10 @@ def _from_json(sql: str, target: Type) -> str | None:
         case "json", _:
             return f"coalesce({sql}, 'null'::JSON)"
         case "array", (of,):
-            item = _from_json("item", of)
-            many = f"list_transform(CAST({sql} AS JSON[]), lambda item: {item})"
-            return item and f"CASE WHEN json_type({sql}) <> 'NULL' THEN {many} END"
+            items, item = f"trino_json_items({sql})", _from_json("item", of)
+            if of == JSON:
+                return items
+            return item and f"list_transform({items}, lambda item: {item})"
         case "map", (key, of) if key == VARCHAR:
             value = _from_json("item.value", of)
             entries = f"map_entries(CAST({sql} AS MAP(VARCHAR, JSON)))"

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 
 from sqlglot import exp
 
-from .calls import Calls
+from .calls import Calls, Document
 from .casts import cast, coerced, fields_of
 from .dialect import AthenaSelect, named_type, only, refused
 from .types import (
@@ -112,6 +112,8 @@ class Expressions(ABC):
         now = datetime.now(UTC)
         self._now = datetime.combine(today or now.date(), now.time())
         self._calls = Calls(self)
+        #: The columns of FROM that are parsed once a row.
+        self.documents: dict[str, Document] = {}
 
     @abstractmethod
     def query(self, node: exp.Expr, outer: "Scope | None") -> tuple[str, list[tuple[str, Type]]]:
