@@ -14,9 +14,10 @@ from .reconciling.checkpoint import Checkpoint
 from .reconciling.index import Scope, build_index
 from .reconciling.listing import windows
 from .reconciling.options import stripe_options
+from .reconciling.pages import Event
 from .reconciling.preflight import preflight
 from .reconciling.rate_limiter import RateLimiter
-from .reconciling.stripe_api import Event, StripeApi
+from .reconciling.stripe_api import StripeApi
 from .reconciling.subscription import Subscription
 from .reconciling.time_range import day_of, time_range
 from .reconciling.transfer import transfer

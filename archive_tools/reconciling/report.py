@@ -9,7 +9,7 @@ from typing import Any
 from ..output import cell, count_text, table
 from .comparison import Comparison
 from .index import Entry, Scope, Visibility
-from .stripe_api import Event
+from .pages import Event
 
 _MOST_ROWS = 30
 
