@@ -84,8 +84,8 @@ def command(
         mode = "live mode" if api.livemode else "test mode"
         only = f", {' '.join(types)}" if types else ""
         checkpoint = Checkpoint(checkpoint_file, f"backfill of {storage.name}, {mode}{only}")
-        if done := [window for window in todo if window.day in checkpoint.done]:
-            todo = [window for window in todo if window.day not in checkpoint.done]
+        if done := [window for window in todo if str(window.day) in checkpoint.done]:
+            todo = [window for window in todo if str(window.day) not in checkpoint.done]
             note(f"{count_text(len(done), 'day')} done before, by {checkpoint_file}")
     new, there = 0, 0
 
@@ -99,7 +99,7 @@ def command(
     def finished(day: date) -> None:
         # of today there is more to come
         if checkpoint and day < day_of(asked.now):
-            checkpoint.add(day)
+            checkpoint.add(str(day))
 
     transfer(api, todo, types, is_missing, writer, finished)
     if checkpoint:

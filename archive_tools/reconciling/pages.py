@@ -42,6 +42,10 @@ class Event(msgspec.Struct, frozen=True):
     """Endpoints to which Stripe has not delivered it yet and still tries to."""
 
 
+class _Embedded(msgspec.Struct, frozen=True):
+    has_more: bool = False
+
+
 class StripeObject(msgspec.Struct, frozen=True):
     """The columns that every listed object has."""
 
@@ -51,16 +55,8 @@ class StripeObject(msgspec.Struct, frozen=True):
     """Unix seconds."""
     livemode: bool | None = None
     """None where it does not say, as a balance transaction."""
-
-
-class _Embedded(msgspec.Struct, frozen=True):
-    has_more: bool = False
-
-
-class Subscription(StripeObject, frozen=True):
-    """A subscription, with whether there are more items than stand in it."""
-
-    items: _Embedded = _Embedded()
+    items: _Embedded | None = None
+    """Of a subscription: the first ten, and whether there are more."""
 
 
 class Listed(NamedTuple, Generic[C]):

@@ -48,6 +48,7 @@ PERMISSIONS = {
     "/v1/webhook_endpoints": "Webhook Endpoints",
 }
 
+
 class RefusedError(ToolError):
     """Stripe refused a request, and would refuse it again."""
 
@@ -167,7 +168,9 @@ class StripeApi:
             page = self._get("/v1/subscription_items", more, _decode_items)
             found += [payload for _, payload in page.items]
             turned = page.has_more and page.items
-            more = [*query, ("starting_after", page.items[-1].columns.id)] if turned else []
+            after = [*query, ("starting_after", page.items[-1].columns.id)] if turned else []
+            # not for ever, where a stand-in does not know `starting_after`
+            more = after if after != more else []
         return found
 
     def has_event(self, event_id: str) -> bool:
