@@ -67,6 +67,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     id: str
     url: str
     enabled_events: list[str]
+    api_version: str | None = None
+    """In which its events are rendered; None for the account's default, whatever that becomes."""
     status: str = "enabled"
     application: str | None = None
     """Set where it is for connected accounts, or was made by an application."""
