@@ -259,6 +259,8 @@ def test_balance_transactions_go_on_where_the_last_run_ended(
     stripe.key = "rk_live_reader"
     live = json.loads(snapshot(run, stripe, "--json").stdout)
     assert live["balance_transactions_since"] is None
+    # which they do not say themselves
+    assert of(folder, "balance_transaction")[-1]["livemode"] is True
 
 
 def test_a_run_that_broke_off_is_no_last_run(
@@ -471,6 +473,17 @@ def test_into_a_bucket_it_goes_without_a_stream(run: Run, stripe: FakeStripe, bu
     assert told.stdout.splitlines()[1:] == ["266"]
     again = json.loads(snapshot(run, stripe, "--json", **IN_BUCKET).stdout)
     assert again["balance_transactions_since"] is not None
+
+
+def test_nothing_in_a_bucket_is_replaced(
+    run: Run, stripe: FakeStripe, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there under a new key is of an attempt whose answer was lost."""
+    bucket.put_object(Bucket=BUCKET, Key="snapshots/taken.json.gz", Body=b"of the lost answer")
+    monkeypatch.setattr(writing, "dated_key", lambda *_: "snapshots/taken.json.gz")
+    assert snapshot(run, stripe, "--only", "coupons", **IN_BUCKET).exit_code == 0
+    found = bucket.get_object(Bucket=BUCKET, Key="snapshots/taken.json.gz")
+    assert found["Body"].read() == b"of the lost answer"
 
 
 def test_a_bucket_that_refuses_is_named_with_the_policy(

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive_tools.errors import ToolError
+from archive_tools.reconciling import stripe_api
 from archive_tools.reconciling.listing import Fetched, events_of, listing, windows
 from archive_tools.reconciling.pages import Event, Page, decoder
 from archive_tools.reconciling.rate_limiter import RateLimiter, backoff_s
 from archive_tools.reconciling.stripe_api import RefusedError, StripeApi
 from archive_tools.settings import ToolSettings
-from tests.fakes.stripe import KEY, FakeStripe, event
+from tests.fakes.stripe import KEY, VERSION, FakeStripe, event
 from tests.support.service import PROJECT
 
 NOW = 1_795_392_000
@@ -132,6 +133,33 @@ def test_threads_that_wait_together_announce_it_once(clock: Clock) -> None:
     assert [limiter.hold(seconds) for seconds in waits] == [True, False, True, False, False]
     clock.now = 2
     assert limiter.hold(4)
+
+
+def test_a_page_tells_when_it_was_asked_for_and_in_which_version(
+    stripe: FakeStripe, api: StripeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the request that was answered, not the first, and not after it."""
+
+    class Requests:
+        """A time that passes with the requests that have arrived."""
+
+        @staticmethod
+        def time() -> float:
+            return len(stripe.asked)
+
+    monkeypatch.setattr(stripe_api, "time", Requests)
+    stripe.script.extend(["429", "500"])
+    page = api.events(NOW, NOW)
+    assert (page.asked_at, page.api_version) == (2, VERSION)
+
+
+def test_all_items_of_a_subscription_are_listed(stripe: FakeStripe, api: StripeApi) -> None:
+    items = [{"id": f"si_{n}", "object": "subscription_item", "created": n} for n in range(230)]
+    stripe.objects["subscriptions"] = [{"id": "sub_1", "items": items}]
+    found = [json.loads(item)["id"] for item in api.subscription_items("sub_1")]
+    assert found == [item["id"] for item in items]
+    with pytest.raises(RefusedError, match="404 resource_missing"):
+        api.subscription_items("sub_2")
 
 
 def test_an_event_is_known_or_not(stripe: FakeStripe, api: StripeApi) -> None:
