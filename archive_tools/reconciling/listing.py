@@ -21,6 +21,9 @@ _THREADS = 8
 
 _DAY_S = 86_400
 
+#: While no page comes, somebody is told that it is waited for.
+_TICK_S = 1.0
+
 
 @dataclass(frozen=True)
 class Window:
@@ -65,11 +68,16 @@ def events_of(api: StripeApi, types: tuple[str, ...] = ()) -> Callable[[Window],
     return lambda window: api.events(window.first, window.last, asked, window.after)
 
 
-def listing(fetch: Callable[[Window], Page[C]], todo: Sequence[Window]) -> Iterator[Fetched[C]]:
+def listing(
+    fetch: Callable[[Window], Page[C]],
+    todo: Sequence[Window],
+    tick: Callable[[], object] = lambda: None,
+) -> Iterator[Fetched[C]]:
     """Yield the pages of windows as they come, the windows in their order.
 
     A window with more objects than the others is cut in two where a thread would be idle. `fetch`
-    returns the next page of a window, and is called by several threads at once.
+    returns the next page of a window, and is called by several threads at once; `tick` is called
+    each second in which no page comes, so that a bar of progress can be seen.
 
     Raises:
         ToolError: Stripe refused or did not answer.
@@ -100,7 +108,11 @@ def listing(fetch: Callable[[Window], Page[C]], todo: Sequence[Window]) -> Itera
     try:
         submit()
         while running:
-            result = results.get()
+            try:
+                result = results.get(timeout=_TICK_S)
+            except queue.Empty:
+                tick()
+                continue
             running -= 1
             if isinstance(result, BaseException):
                 raise result

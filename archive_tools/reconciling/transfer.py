@@ -38,7 +38,7 @@ def transfer(
     """
     left = Counter({window.day: window.seconds for window in todo})
     with progress("Listing Stripe's events", left.total()) as bar:
-        for fetched in listing(events_of(api, types), todo):
+        for fetched in listing(events_of(api, types), todo, lambda: bar.update(0)):
             for event, payload in fetched.page.items:
                 # Stripe is asked for a few types alone, and a stand-in may ignore that
                 if matches(event.type, types) and is_missing(event) and writer:

@@ -80,7 +80,7 @@ class Run:
         windows = remaining(first, self.now, _ranges(listed.address, self.checkpoint.done))
         # of what is left out, in whichever way, the bar is told first
         bar.update(length(0, self.now) - sum(length(w.first, w.last) for w in windows))
-        for fetched in listing(listed.fetch, windows):
+        for fetched in listing(listed.fetch, windows, lambda: bar.update(0)):
             records = snapshot_records(fetched.page, self.api.livemode)
             if records and writer.is_full:
                 writer.flush()

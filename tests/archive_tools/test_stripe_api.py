@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from archive_tools.errors import ToolError
 from archive_tools.reconciling import stripe_api
-from archive_tools.reconciling.listing import Fetched, events_of, listing, windows
+from archive_tools.reconciling.listing import Fetched, Window, events_of, listing, windows
 from archive_tools.reconciling.pages import Event, Page, decoder
 from archive_tools.reconciling.rate_limiter import RateLimiter, backoff_s
 from archive_tools.reconciling.stripe_api import RefusedError, StripeApi
@@ -312,6 +312,18 @@ def test_a_stand_in_that_cannot_turn_the_page_is_told_of() -> None:
     stripe.deaf = True
     with pytest.raises(ToolError, match=r"the same page twice\n  Fix: .*starting_after"):
         listed(Straight(stripe), NOW - 10, NOW)
+
+
+def test_who_waits_for_a_page_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar of progress is drawn only when it is told something."""
+    monkeypatch.setattr("archive_tools.reconciling.listing._TICK_S", 0.01)
+    told = threading.Event()
+
+    def fetch(window: Window) -> Page[Event]:
+        assert told.wait(10)
+        return Page([], has_more=False)
+
+    assert len(list(listing(fetch, windows(NOW, NOW), told.set))) == 1
 
 
 def test_an_empty_page_in_the_middle_is_no_end(stripe: FakeStripe, api: StripeApi) -> None:
