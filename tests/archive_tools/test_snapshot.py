@@ -15,10 +15,12 @@ from typing import Any
 
 import boto3
 import pytest
+import stripe as stripe_library
 from click.testing import Result
 from moto import mock_aws
 
 from archive_tools import storage as storages
+from archive_tools.reconciling.subscription import NEWEST_VERSION
 from archive_tools.snapshotting import writing
 from tests.archive_tools.conftest import Run, stop_clock
 from tests.fakes.stripe import KEY, VERSION, FakeStripe, delivered, embedded, event, rendered
@@ -422,6 +424,11 @@ def test_a_version_that_is_not_told_is_null(run: Run, stripe: FakeStripe, folder
     stripe.version = None
     assert snapshot(run, stripe, "--only", "coupons").exit_code == 0
     assert [record["api_version"] for record in records(folder)] == [None]
+
+
+def test_snapshots_come_in_a_version_that_the_models_know() -> None:
+    """Stripe renders them in the version of its library, which an upgrade can move."""
+    assert stripe_library.api_version[:10] <= NEWEST_VERSION[:10]
 
 
 def test_it_is_queried_as_a_table(run: Run, stripe: FakeStripe, folder: Path) -> None:
