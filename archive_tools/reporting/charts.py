@@ -296,9 +296,10 @@ def linear(
     values = [float(through), *values]
     top, bottom = max(values), min(values)
     step = max(least, _step((top - bottom) / 4 or 0.25))
-    lowest, highest = math.floor(bottom / step + 1e-9), math.ceil(top / step - 1e-9)
-    highest = max(highest, lowest + 1)
-    ticks = tuple((n * step, text(n * step)) for n in range(lowest, highest + 1))
+    # what hangs a little below a tick does not get a whole step
+    lowest, highest = math.floor(2 * bottom / step + 1e-9) / 2, math.ceil(top / step - 1e-9)
+    highest = max(highest, math.ceil(lowest) + 1)
+    ticks = tuple((n * step, text(n * step)) for n in range(math.ceil(lowest), highest + 1))
     return Scale(lowest * step, highest * step, ticks)
 
 

@@ -4,7 +4,6 @@ Knows the models and which account and currency is drawn; not how a figure is sh
 """
 
 import re
-from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
@@ -12,16 +11,25 @@ from ..days import Days
 from ..errors import ToolError
 from ..output import progress
 from ..querying.engine import Engine, Result
-from .figures import Money, Row
+from .figures import Money
 from .statistics import decimals_of, minor_unit
 
-#: The models that are read, and whether they have a currency.
+_KEYS = "month account livemode currency"
+
+#: The models that are read, and the columns of each; two have no currency.
 MODELS = {
-    "mrr_by_month": True,
-    "trials_by_month": False,
-    "payments_by_month": True,
-    "disputes_by_month": False,
-    "revenue_by_month": True,
+    "mrr_by_month": (
+        f"{_KEYS} opening_mrr new_mrr reactivation_mrr expansion_mrr contraction_mrr churned_mrr "
+        "closing_mrr opening_customers new_customers reactivated_customers churned_customers "
+        "closing_customers customer_churn_rate gross_revenue_retention net_revenue_retention arpa "
+        "arr unpriced_items unknown_discounts is_complete"
+    ),
+    "trials_by_month": "month account livemode trials_ended converted conversion_rate",
+    "payments_by_month": (
+        f"{_KEYS} first_attempts failed_first failure_rate recovered recovery_rate"
+    ),
+    "disputes_by_month": "month account livemode charges disputed dispute_rate won lost",
+    "revenue_by_month": f"{_KEYS} gross refunded disputed net_before_fees fees net paid_out",
 }
 
 #: What makes a currency of an account larger than another, the first first.
@@ -40,37 +48,57 @@ class NoModelsError(ToolError):
 
 
 def collect_money(engine: Engine, days: Days, today: date) -> tuple[Money, Result]:
-    """Return the money of the months up to the last day, and how its queries went.
+    """Return the money of the months up to the last day, and how the query went.
 
     The months are those of the range, and a year at least.
 
     Raises:
         NoModelsError: Athena has no views of the models.
-        ToolError: a query could not be run.
+        ToolError: the query could not be run.
     """
     last = (days.last or today).replace(day=1)
     first = min(months_before(last, _LEAST_MONTHS - 1), (days.first or last).replace(day=1))
-    total, rows = Result(), {}
-    with progress("Computing the revenue", 100 * len(MODELS)) as bar:
-        for model, has_currency in MODELS.items():
-            unit = f", {minor_unit()} AS minor_unit" if has_currency else ""
-            sql = (
-                f"SELECT *{unit} FROM {model} "  # noqa: S608
-                f"WHERE month BETWEEN DATE '{first}' AND DATE '{last}'"
-            )
-            try:
-                result = engine.run(sql, bar.update)
-            except ToolError as error:
-                if re.search("TABLE_NOT_FOUND|There is no table", error.message):
-                    raise NoModelsError(
-                        f"There is no view {model}", "make it: flask archive build"
-                    ) from None
-                raise
-            rows[model] = [dict(zip(result.names, row, strict=True)) for row in result.rows]
-            total.notes += result.notes
-            total.faults += result.faults
-    total.notes[:] = dict.fromkeys(total.notes)
-    return money_of(rows, last, today), total
+    with progress("Computing the revenue", 100) as bar:
+        try:
+            result = engine.run(_query(first, last), bar.update)
+        except ToolError as error:
+            if re.search("TABLE_NOT_FOUND|There is no table", error.message):
+                raise NoModelsError(
+                    "Athena has no views of the models", "make them: flask archive build"
+                ) from None
+            raise
+    rows: dict[str, list[dict[str, Any]]] = {model: [] for model in MODELS}
+    for model, *values in result.rows:
+        known = {
+            name.removeprefix(f"{model}_"): value
+            for name, value in zip(result.names[1:], values, strict=True)
+        }
+        rows[model].append({name: known[name] for name in [*MODELS[model].split(), "minor_unit"]})
+    return money_of(rows, last, today), result
+
+
+def _query(first: date, last: date) -> str:
+    """Return the query of some months: the rows of all models, so that what they share is read once.
+
+    Names that are in two models can have two types, so they bear their model's.
+    """
+    keys = _KEYS.split()
+    columns = [(model, name) for model, names in MODELS.items() for name in names.split()]
+    selects = []
+    for model, own in MODELS.items():
+        parts = [f"'{model}' AS model"]
+        parts += [name if name in own.split() else f"NULL AS {name}" for name in keys]
+        parts += [
+            f"{name if place == model else 'NULL'} AS {place}_{name}"
+            for place, name in columns
+            if name not in keys
+        ]
+        parts.append(f"{minor_unit() if 'currency' in own.split() else 'NULL'} AS minor_unit")
+        selects.append(
+            f"SELECT {', '.join(parts)} FROM {model} "  # noqa: S608
+            f"WHERE month BETWEEN DATE '{first}' AND DATE '{last}'"
+        )
+    return "\nUNION ALL\n".join(selects)
 
 
 def months_before(month: date, count: int) -> date:
@@ -88,10 +116,11 @@ def money_of(rows: dict[str, list[dict[str, Any]]], last: date, today: date) -> 
     """
     livemode = any(row["livemode"] for found in rows.values() for row in found)
     kept = {
-        model: sorted(
-            (row for row in found if bool(row["livemode"]) is livemode),
-            key=lambda row: row["month"],
-        )
+        model: [
+            {name: value for name, value in row.items() if name != "minor_unit"}
+            for row in sorted(found, key=lambda row: row["month"])
+            if bool(row["livemode"]) is livemode
+        ]
         for model, found in rows.items()
     }
     sizes: dict[tuple[str | None, str | None], list[Any]] = {}
@@ -109,11 +138,11 @@ def money_of(rows: dict[str, list[dict[str, Any]]], last: date, today: date) -> 
         currency=currency,
         months=[months_before(last, n) for n in range(span, -1, -1)],
         is_open=(last.year, last.month) == (today.year, today.month),
-        decimals=_decimals(kept.values()),
+        decimals={
+            row["currency"]: decimals_of([row["minor_unit"]])
+            for found in rows.values()
+            for row in found
+            if row.get("currency")
+        },
         rows=kept,
     )
-
-
-def _decimals(found: Iterable[Iterable[Row]]) -> dict[str, int]:
-    rows = [row for rows in found for row in rows if "minor_unit" in row]
-    return {row["currency"]: decimals_of([row["minor_unit"]]) for row in rows}

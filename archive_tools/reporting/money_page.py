@@ -189,6 +189,10 @@ class Section:
     notes: Sequence[str] = ()
     pair: Sequence[Chart] = ()
     """Charts beside each other."""
+    other: Table | None = None
+    """What is not drawn."""
+    is_wide: bool = True
+    """Whether it has the width of the page, or stands beside others."""
 
 
 class MoneyPage:
@@ -245,7 +249,7 @@ class MoneyPage:
         return [*self._recurring(), *self._revenue(), *counted]
 
     @property
-    def others(self) -> Table | None:
+    def _others(self) -> Table | None:
         """The other currencies and accounts, the largest first."""
         money, last = self.money, self.money.months[-1]
         found = [
@@ -317,7 +321,7 @@ class MoneyPage:
         last = self.money.months[-1] if self.money.is_open else None
         rows = [
             [
-                f"{month:%B %Y}" + (", so far" if month == last else ""),
+                f"{month:%b %Y}" + (", so far" if month == last else ""),
                 *(text(row[column]) for _, column, text in columns),
             ]
             for month, row in zip(self.money.months, self._rows[model], strict=True)
@@ -359,12 +363,12 @@ class MoneyPage:
         yield Section(
             "mrr",
             "Monthly recurring revenue",
-            "What active and past-due subscriptions bring in a month: a yearly plan by a twelfth, "
-            "less discounts that last forever, without trials, metered prices and tax. Each month "
-            "goes up by what is new, back or larger, and down by what is smaller or gone.",
+            "What active and past-due subscriptions bring in a month; a yearly plan counts a twelfth. "
+            "Trials, metered prices and tax are not in it.",
             [
                 self._chart(
-                    f"MRR from month to month, {self.code}",
+                    f"MRR, {self.code}: up by what is new, back or larger, down by what is smaller "
+                    "or gone",
                     [*movements, balance],
                     lambda _: charts.linear(peaks),
                     kind=Waterfall,
@@ -390,6 +394,7 @@ class MoneyPage:
                     is_line=True,
                 ),
             ],
+            self._others,
         )
 
     def _rate(self, name: str, model: str, column: str, mark: str) -> Series:
@@ -444,6 +449,7 @@ class MoneyPage:
             of.text,
             [self._chart(of.caption, [*series, summed(name, mark, rest, _count)], charts.whole)],
             [self._table(f"{of.heading} by month", of.model, of.columns)],
+            is_wide=False,
         )
 
 
