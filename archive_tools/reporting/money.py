@@ -78,9 +78,9 @@ def collect_money(engine: Engine, days: Days, today: date) -> tuple[Money, Resul
 
 
 def _query(first: date, last: date) -> str:
-    """Return the query of some months: the rows of all models, so that what they share is read once.
+    """Return the query of some months: one for all models, so that what they share is read once.
 
-    Names that are in two models can have two types, so they bear their model's.
+    A name that two models have can have two types, so each bears its model's.
     """
     keys = _KEYS.split()
     columns = [(model, name) for model, names in MODELS.items() for name in names.split()]

@@ -363,8 +363,8 @@ class MoneyPage:
         yield Section(
             "mrr",
             "Monthly recurring revenue",
-            "What active and past-due subscriptions bring in a month; a yearly plan counts a twelfth. "
-            "Trials, metered prices and tax are not in it.",
+            "What active and past-due subscriptions bring in a month; a yearly plan counts a "
+            "twelfth. Trials, metered prices and tax are not in it.",
             [
                 self._chart(
                     f"MRR, {self.code}: up by what is new, back or larger, down by what is smaller "
