@@ -14,7 +14,8 @@ from ..querying.engine import Engine, Result
 from .figures import Money
 from .statistics import decimals_of, minor_unit
 
-_KEYS = "month account livemode currency"
+KEYS = ["month", "account", "livemode", "currency"]
+_KEYS = " ".join(KEYS)
 
 #: The models that are read, and the columns of each; two have no currency.
 MODELS = {
@@ -82,16 +83,15 @@ def _query(first: date, last: date) -> str:
 
     A name that two models have can have two types, so each bears its model's.
     """
-    keys = _KEYS.split()
     columns = [(model, name) for model, names in MODELS.items() for name in names.split()]
     selects = []
     for model, own in MODELS.items():
         parts = [f"'{model}' AS model"]
-        parts += [name if name in own.split() else f"NULL AS {name}" for name in keys]
+        parts += [name if name in own.split() else f"NULL AS {name}" for name in KEYS]
         parts += [
             f"{name if place == model else 'NULL'} AS {place}_{name}"
             for place, name in columns
-            if name not in keys
+            if name not in KEYS
         ]
         parts.append(f"{minor_unit() if 'currency' in own.split() else 'NULL'} AS minor_unit")
         selects.append(

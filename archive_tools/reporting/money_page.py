@@ -15,7 +15,7 @@ from ..output import count_text
 from . import charts
 from .charts import Chart, Series, Waterfall, charted, summed
 from .figures import Money
-from .money import months_before
+from .money import KEYS, MODELS, months_before
 
 Text = Callable[[Any], str]
 Change = Callable[[Any, Any], str]
@@ -28,12 +28,19 @@ _SHOWN_OTHERS = 20
 
 #: Name, column and colour of what leads from one month's MRR to the next.
 _MOVEMENTS = [
-    ("New", "new_mrr", "c3"),
-    ("Reactivation", "reactivation_mrr", "c5"),
-    ("Expansion", "expansion_mrr", "c7"),
-    ("Contraction", "contraction_mrr", "c2"),
-    ("Churned", "churned_mrr", "c6"),
+    ("new", "new_mrr", "c3"),
+    ("reactivation", "reactivation_mrr", "c5"),
+    ("expansion", "expansion_mrr", "c7"),
+    ("contraction", "contraction_mrr", "c2"),
+    ("churned", "churned_mrr", "c6"),
 ]
+
+#: The columns of the two tables of the MRR.
+_AMOUNTS = f"opening_mrr {' '.join(column for _, column, _ in _MOVEMENTS)} closing_mrr arpa arr"
+_CUSTOMERS = (
+    "opening_customers new_customers reactivated_customers churned_customers closing_customers "
+    "customer_churn_rate gross_revenue_retention net_revenue_retention"
+)
 
 #: What the MRR leaves out, by the column that counts it.
 _LEFT_OUT = (
@@ -73,17 +80,6 @@ def percent_text(value: float | None) -> str:
 _NONE = "–"  # noqa: RUF001 - a dash, as in a table
 _count = "{:,}".format
 
-_CUSTOMERS = [
-    ("Opening", "opening_customers", _count),
-    ("New", "new_customers", _count),
-    ("Came back", "reactivated_customers", _count),
-    ("Left", "churned_customers", _count),
-    ("Closing", "closing_customers", _count),
-    ("Churn", "customer_churn_rate", percent_text),
-    ("Gross retention", "gross_revenue_retention", percent_text),
-    ("Net retention", "net_revenue_retention", percent_text),
-]
-
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -98,8 +94,6 @@ class Outcomes:
     """The column of all; what no outcome has is `rest`."""
     outcomes: Sequence[tuple[str, str, str]]
     rest: tuple[str, str]
-    columns: Sequence[tuple[str, str, Text]]
-    """Of the table."""
 
 
 _OUTCOMES = (
@@ -112,13 +106,6 @@ _OUTCOMES = (
         "failed_first",
         [("recovered later", "recovered", "c3")],
         ("not recovered", "c6"),
-        [
-            ("First attempts", "first_attempts", _count),
-            ("Failed", "failed_first", _count),
-            ("Of all", "failure_rate", percent_text),
-            ("Recovered", "recovered", _count),
-            ("Of the failed", "recovery_rate", percent_text),
-        ],
     ),
     Outcomes(
         "trials",
@@ -129,11 +116,6 @@ _OUTCOMES = (
         "trials_ended",
         [("converted", "converted", "c3")],
         ("not converted", "c8"),
-        [
-            ("Ended", "trials_ended", _count),
-            ("Converted", "converted", _count),
-            ("Of all", "conversion_rate", percent_text),
-        ],
     ),
     Outcomes(
         "disputes",
@@ -144,13 +126,6 @@ _OUTCOMES = (
         "disputed",
         [("won", "won", "c3"), ("lost", "lost", "c6")],
         ("not decided", "c2"),
-        [
-            ("Charges", "charges", _count),
-            ("Disputed", "disputed", _count),
-            ("Of all", "dispute_rate", percent_text),
-            ("Won", "won", _count),
-            ("Lost", "lost", _count),
-        ],
     ),
 )
 
@@ -296,7 +271,10 @@ class MoneyPage:
         if value is not None:
             before = rows[at - 1].get(column) if at else None
             month, previous = self.money.months[at], months_before(self.money.months[at], 1)
-            yield _tile(f"{name}, {month:%B}", (before, value), previous, text, change, better)
+            name += f", {month:%B}" + (
+                " so far" if rows[at] is rows[-1] and self.money.is_open else ""
+            )
+            yield _tile(name, (before, value), previous, text, change, better)
 
     @property
     def _net(self) -> str:
@@ -317,25 +295,29 @@ class MoneyPage:
         options |= {"by_month": True, "is_open": self.money.is_open}
         return charted(self.money.months, caption, series, scale, **options)
 
-    def _table(self, caption: str, model: str, columns: Sequence[tuple[str, str, Text]]) -> Table:
+    def _table(self, caption: str, model: str, columns: str = "") -> Table:
+        """Return the months of a model, with some of its columns or all but the keys."""
+        names = columns.split() or [name for name in MODELS[model].split() if name not in KEYS]
         last = self.money.months[-1] if self.money.is_open else None
         rows = [
-            [
-                f"{month:%b %Y}" + (", so far" if month == last else ""),
-                *(text(row[column]) for _, column, text in columns),
-            ]
+            [f"{month:%b %Y}" + (", so far" if month == last else "")]
+            + [self._cell(name, row[name]) for name in names]
             for month, row in zip(self.money.months, self._rows[model], strict=True)
             if row
         ]
-        return Table(caption, ["Month", *(name for name, _, _ in columns)], rows)
+        return Table(caption, ["Month", *map(_heading, names)], rows)
+
+    def _cell(self, name: str, value: Any) -> str:
+        if name.endswith(("_rate", "_retention")):
+            return percent_text(value)
+        return f"{value:,}" if isinstance(value, int) else self._exact(value)
 
     def _recurring(self) -> Iterator[Section]:
-        model, text, exact = "mrr_by_month", self._text, self._exact
+        model, text = "mrr_by_month", self._text
         if not self._any(model, "opening_mrr", "closing_mrr", "new_mrr"):
             return
         movements = [
-            self._summed(model, name.lower(), column, mark, text)
-            for name, column, mark in _MOVEMENTS
+            self._summed(model, name, column, mark, text) for name, column, mark in _MOVEMENTS
         ]
         closing = self._column(model, "closing_mrr")
         balance = Series("MRR at the end", "c1", closing, text, text(closing[-1]))
@@ -359,7 +341,6 @@ class MoneyPage:
             self._rate("gross", model, "gross_revenue_retention", "c6"),
         ]
         now = self._rows[model][-1]
-        names = [*_MOVEMENTS, ("Closing", "closing_mrr", ""), ("Per subscriber", "arpa", "")]
         yield Section(
             "mrr",
             "Monthly recurring revenue",
@@ -376,12 +357,7 @@ class MoneyPage:
                 )
             ],
             [
-                self._table(
-                    f"MRR by month, {self.code}",
-                    model,
-                    [("Opening", "opening_mrr", exact)]
-                    + [(name, column, exact) for name, column, _ in names],
-                ),
+                self._table(f"MRR by month, {self.code}", model, _AMOUNTS),
                 self._table("Subscribers and retention by month", model, _CUSTOMERS),
             ],
             [words.format(now[column]) for column, words in _LEFT_OUT if now.get(column)],
@@ -406,7 +382,7 @@ class MoneyPage:
         return Series(name, mark, values, percent_text, percent_text(known[-1] if known else None))
 
     def _revenue(self) -> Iterator[Section]:
-        model, text, exact = "revenue_by_month", self._text, self._exact
+        model, text = "revenue_by_month", self._text
         if not self._any(model, "gross", "refunded", "disputed"):
             return
         columns = [("gross", "c1"), ("refunded", "c2"), ("disputed", "c6"), ("fees", "c8")]
@@ -415,21 +391,14 @@ class MoneyPage:
             for name, mark in columns
             if self._any(model, name)
         ]
-        names = ["gross", "refunded", "disputed", "net_before_fees"]
-        names += ["fees", "net", "paid_out"] if self._any(model, "fees", "net", "paid_out") else []
-        fees = "" if "fees" in names else " Fees are unknown: flask archive snapshot fetches them."
+        is_known = self._any(model, "fees", "net", "paid_out")
+        fees = "" if is_known else " Fees are unknown: flask archive snapshot fetches them."
         yield Section(
             "revenue",
             "Net revenue",
             f"Captured charges, less refunds and disputes.{fees}",
             [self._chart(f"Net revenue by month, {self.code}", series, charts.linear)],
-            [
-                self._table(
-                    f"Revenue by month, {self.code}",
-                    model,
-                    [(name.replace("_", " ").capitalize(), name, exact) for name in names],
-                )
-            ],
+            [self._table(f"Revenue by month, {self.code}", model)],
         )
 
     def _counted(self, of: Outcomes) -> Iterator[Section]:
@@ -448,9 +417,17 @@ class MoneyPage:
             of.heading,
             of.text,
             [self._chart(of.caption, [*series, summed(name, mark, rest, _count)], charts.whole)],
-            [self._table(f"{of.heading} by month", of.model, of.columns)],
+            [self._table(f"{of.heading} by month", of.model)],
             is_wide=False,
         )
+
+
+def _heading(column: str) -> str:
+    """Return the name of a column over a table: `failure_rate` is `Failure rate`."""
+    if column in ("arpa", "arr"):
+        return column.upper()
+    name = column.removesuffix("_mrr").removesuffix("_customers")
+    return name.replace("_", " ").capitalize()
 
 
 def _tile(
