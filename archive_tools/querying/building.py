@@ -14,7 +14,11 @@ from .types import quoted, text_literal
 
 #: What a model says about itself that could not be computed, as SQL on it.
 _GAPS = {
-    "unpriced_items": ("mrr_by_month", "sum(unpriced_items)", "month = (SELECT max(month) {from_})"),
+    "unpriced_items": (
+        "mrr_by_month",
+        "sum(unpriced_items)",
+        "month = (SELECT max(month) {from_})",
+    ),
     "unknown_discounts": (
         "mrr_by_month",
         "sum(unknown_discounts)",

@@ -158,9 +158,19 @@ class DuckDBEngine:
             database = kept.get(model.name) or (model.name in wanted.shared and self.scratch)
             if database:
                 table = f"{database}.main.{model.name}"
-                self.database.stream(f"CREATE OR REPLACE TABLE {table} AS {query}", list, tell)
+                self._store(table, query, model, tell)
                 query = f"SELECT * FROM {table}"  # noqa: S608
             self.database.rows(f"CREATE OR REPLACE TEMP VIEW {model.name} AS {query}")
+
+    def _store(self, table: str, query: str, model: Model, tell: Callable[[int], None]) -> None:
+        # DuckDB takes files for small, and would keep all of their rows in memory for a join
+        reads_files = any(read.table in (TABLE, VIEW, SNAPSHOTS) for read in model.reads)
+        as_written = "build_side_probe_side,join_order" if reads_files else ""
+        self.database.rows(f"SET disabled_optimizers = '{as_written}'")
+        try:
+            self.database.stream(f"CREATE OR REPLACE TABLE {table} AS {query}", list, tell)
+        finally:
+            self.database.rows("RESET disabled_optimizers")
 
     def _query(self, model: Model, kinds: str) -> str:
         query = model.translated(self._today)
