@@ -8,9 +8,7 @@
 --   balance_transaction: null in the events of API versions from 2024-04-10 on until it exists
 CREATE OR REPLACE VIEW charges AS
 SELECT
-  states.account,
-  states.livemode,
-  states.id,
+  states.account, states.livemode, states.id,
   TRY_CAST(json_extract_scalar(data, '$.amount') AS bigint) AS amount,
   TRY_CAST(json_extract_scalar(data, '$.amount_captured') AS bigint) AS amount_captured,
   TRY_CAST(json_extract_scalar(data, '$.amount_refunded') AS bigint) AS amount_refunded,
@@ -20,11 +18,10 @@ SELECT
   TRY_CAST(json_extract_scalar(data, '$.captured') AS boolean) AS captured,
   TRY_CAST(json_extract_scalar(data, '$.refunded') AS boolean) AS refunded,
   TRY_CAST(json_extract_scalar(data, '$.disputed') AS boolean) AS disputed,
-  coalesce(json_extract_scalar(data, '$.dispute.id'), json_extract_scalar(data, '$.dispute')) AS dispute,
-  coalesce(json_extract_scalar(data, '$.customer.id'), json_extract_scalar(data, '$.customer')) AS customer,
-  coalesce(json_extract_scalar(data, '$.payment_intent.id'), json_extract_scalar(data, '$.payment_intent')) AS payment_intent,
-  coalesce(json_extract_scalar(data, '$.invoice.id'), json_extract_scalar(data, '$.invoice'),
-    payments.invoice) AS invoice,
+  json_extract_scalar(data, '$.dispute') AS dispute,
+  json_extract_scalar(data, '$.customer') AS customer,
+  json_extract_scalar(data, '$.payment_intent') AS payment_intent,
+  coalesce(json_extract_scalar(data, '$.invoice'), payments.invoice) AS invoice,
   json_extract_scalar(data, '$.payment_method') AS payment_method,
   json_extract_scalar(data, '$.payment_method_details.type') AS payment_method_type,
   json_extract_scalar(data, '$.payment_method_details.card.brand') AS card_brand,
@@ -39,8 +36,9 @@ SELECT
   json_extract_scalar(data, '$.outcome.risk_level') AS outcome_risk_level,
   TRY_CAST(json_extract_scalar(data, '$.outcome.risk_score') AS bigint) AS outcome_risk_score,
   json_extract_scalar(data, '$.outcome.seller_message') AS outcome_seller_message,
-  coalesce(json_extract_scalar(data, '$.balance_transaction.id'), json_extract_scalar(data, '$.balance_transaction')) AS balance_transaction,
-  TRY_CAST(json_extract_scalar(data, '$.application_fee_amount') AS bigint) AS application_fee_amount,
+  json_extract_scalar(data, '$.balance_transaction') AS balance_transaction,
+  TRY_CAST(json_extract_scalar(data, '$.application_fee_amount') AS bigint)
+    AS application_fee_amount,
   json_extract_scalar(data, '$.on_behalf_of') AS on_behalf_of,
   json_extract_scalar(data, '$.transfer_group') AS transfer_group,
   json_extract_scalar(data, '$.description') AS description,
@@ -53,12 +51,9 @@ SELECT
   json_extract_scalar(data, '$.billing_details.name') AS billing_name,
   json_extract_scalar(data, '$.billing_details.address.country') AS billing_country,
   json_format(json_extract(data, '$.metadata')) AS metadata,
-  CAST(from_unixtime(TRY_CAST(json_extract_scalar(data, '$.created') AS bigint)) AS timestamp(3)) AS created_at,
-  states.is_deleted,
-  states.as_of,
-  states.event_id,
-  states.api_version,
-  states.source
+  CAST(from_unixtime(TRY_CAST(json_extract_scalar(data, '$.created') AS bigint)) AS timestamp(3))
+    AS created_at,
+  states.is_deleted, states.as_of, states.event_id, states.api_version, states.source
 FROM object_states AS states
 LEFT JOIN (
   SELECT account, livemode, invoice, coalesce(payment_intent, charge) AS payment,
@@ -66,8 +61,7 @@ LEFT JOIN (
       ORDER BY is_default DESC, created_at DESC, id DESC) AS nth
   FROM invoice_payments
 ) AS payments
-  ON payments.payment = coalesce(json_extract_scalar(data, '$.payment_intent.id'),
-    json_extract_scalar(data, '$.payment_intent'), states.id)
+  ON payments.payment = coalesce(json_extract_scalar(data, '$.payment_intent'), states.id)
   AND payments.account IS NOT DISTINCT FROM states.account
   AND payments.livemode IS NOT DISTINCT FROM states.livemode AND payments.nth = 1
 WHERE states.object = 'charge' AND states.is_latest

@@ -7,9 +7,7 @@
 --   discount: id of the customer-wide discount
 CREATE OR REPLACE VIEW customers AS
 SELECT
-  account,
-  livemode,
-  id,
+  account, livemode, id,
   json_extract_scalar(data, '$.name') AS name,
   json_extract_scalar(data, '$.email') AS email,
   json_extract_scalar(data, '$.phone') AS phone,
@@ -22,7 +20,7 @@ SELECT
   json_extract_scalar(data, '$.tax_exempt') AS tax_exempt,
   json_extract_scalar(data, '$.invoice_prefix') AS invoice_prefix,
   TRY_CAST(json_extract_scalar(data, '$.next_invoice_sequence') AS bigint) AS next_invoice_sequence,
-  coalesce(json_extract_scalar(data, '$.default_source.id'), json_extract_scalar(data, '$.default_source')) AS default_source,
+  json_extract_scalar(data, '$.default_source') AS default_source,
   json_extract_scalar(data, '$.invoice_settings.default_payment_method') AS default_payment_method,
   json_extract_scalar(data, '$.address.line1') AS address_line1,
   json_extract_scalar(data, '$.address.line2') AS address_line2,
@@ -32,14 +30,11 @@ SELECT
   json_extract_scalar(data, '$.address.country') AS address_country,
   nullif(json_format(json_extract(data, '$.shipping')), 'null') AS shipping,
   nullif(json_format(json_extract(data, '$.preferred_locales')), 'null') AS preferred_locales,
-  coalesce(json_extract_scalar(data, '$.discount.id'), json_extract_scalar(data, '$.discount')) AS discount,
+  json_extract_scalar(data, '$.discount') AS discount,
   json_extract_scalar(data, '$.test_clock') AS test_clock,
   json_format(json_extract(data, '$.metadata')) AS metadata,
-  CAST(from_unixtime(TRY_CAST(json_extract_scalar(data, '$.created') AS bigint)) AS timestamp(3)) AS created_at,
-  is_deleted,
-  as_of,
-  event_id,
-  api_version,
-  source
+  CAST(from_unixtime(TRY_CAST(json_extract_scalar(data, '$.created') AS bigint)) AS timestamp(3))
+    AS created_at,
+  is_deleted, as_of, event_id, api_version, source
 FROM object_states
 WHERE object = 'customer' AND is_latest
