@@ -10,7 +10,8 @@ from ..output import progress
 from ..reading import Fault
 from ..storage import Storage
 from .duckdb_engine import DuckDBEngine, open_duckdb, shares
-from .models import STATES, Model, model_names, needs
+from .model_files import model_names
+from .models import STATES, Model, needs
 from .types import quoted, text_literal
 
 _LAST_MONTH = "WHERE month = (SELECT max(month) FROM mrr_by_month)"
