@@ -10,11 +10,10 @@
 --   unit_amount_decimal: with up to 12 decimals; null for tiers
 CREATE OR REPLACE VIEW invoice_line_items AS
 SELECT
-  account,
-  livemode,
+  account, livemode,
   json_extract_scalar(line, '$.id') AS id,
   id AS invoice,
-  json_extract_scalar(data, '$.customer') AS customer,
+  customer,
   coalesce(json_extract_scalar(line, '$.subscription'),
     json_extract_scalar(line, '$.parent.subscription_item_details.subscription'),
     json_extract_scalar(line, '$.parent.invoice_item_details.subscription')) AS subscription,
@@ -52,6 +51,11 @@ SELECT
   CAST(from_unixtime(TRY_CAST(
     json_extract_scalar(line, '$.period.end') AS bigint)) AS timestamp(3)) AS period_end_at,
   is_deleted, as_of, event_id, api_version, source
-FROM object_states
-CROSS JOIN UNNEST(TRY_CAST(json_extract(data, '$.lines.data') AS array(json))) AS lines (line)
-WHERE object = 'invoice' AND is_latest
+FROM (
+  SELECT account, livemode, id, is_deleted, as_of, event_id, api_version, source,
+    json_extract_scalar(data, '$.customer') AS customer,
+    TRY_CAST(json_extract(data, '$.lines.data') AS array(json)) AS list
+  FROM object_states
+  WHERE object = 'invoice' AND is_latest
+)
+CROSS JOIN UNNEST(list) AS lines (line)
