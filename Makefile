@@ -17,8 +17,8 @@ demo: $(BIN)/.dev ## send events through the service and query the archive [EVEN
 	@echo "Starting the service on an archive of its own; the events and queries follow …"
 	@python -m examples $(if $(EVENTS),--events "$(EVENTS)")
 
-test: lint ## lint, types and all tests
-	pytest -n 4 --dist loadfile --no-loadscope-reorder
+test: lint ## lint, types and all tests [TESTS=folder]
+	pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(BIN)/.dev ## lint and types
 	ruff check .
