@@ -78,6 +78,24 @@ def deliveries() -> list[bytes]:
         *updates("cus_plain", "a", "b", "c"),
         # each after the other tells nothing: the later arrival, then the greater id
         *updates("cus_swap", "a", "b", "a", arrived="10:00:01"),
+        # … also where others of the second are in order
+        *updates("cus_four", "a", "b", arrived="10:00:09"),
+        event("evt_four_back", "customer.updated", customer("cus_four", "a"), {"name": "b"},
+              arrived="10:00:08"),
+        *(
+            event(f"evt_four_{n}", "customer.updated", customer("cus_four", "z", note=n),
+                  {"note": n - 1})
+            for n in (1, 2)
+        ),
+        # a list that grows holds what it held before
+        *(
+            event(f"evt_grow_{n}", "customer.subscription.updated",
+                  {"id": "sub_grow", "object": "subscription", "name": str(n),
+                   "items": {"data": items(1)["data"] * n}},
+                  {"items": {"data": items(1)["data"] * (n - 1)}}, arrived=f"10:00:0{9 - n}")
+            for n in (2, 3)
+        ),
+        event("evt_exact", "customer.updated", customer("cus_exact", "event")),
         event("evt_tie_a", "customer.updated", customer("cus_tie", "a")),
         event("evt_tie_b", "customer.updated", customer("cus_tie", "b")),
         event("evt_late_a", "customer.updated", customer("cus_late", "a"), arrived="10:00:09"),
@@ -121,6 +139,7 @@ def snapshots() -> list[bytes]:
         # before, in the second of, and after an event
         snapshot(customer("cus_time", "snapshot"), "10:00:00.500000"),
         snapshot(customer("cus_chain1", "snapshot"), "10:00:00.900000"),
+        snapshot(customer("cus_exact", "snapshot"), "10:00:00.000000"),
         # a deletion of the same second is the last
         snapshot(customer("cus_all", "snapshot"), "10:00:00.700000"),
         # two of one second, and objects that have no event
@@ -189,6 +208,9 @@ def test_a_changed_list_is_compared_value_by_value_and_by_its_length(
         ("cus_kind", "2"),
         ("cus_plain", "c"),
         ("cus_swap", "a"),
+        ("cus_four", "b"),
+        ("sub_grow", "3"),
+        ("cus_exact", "snapshot"),
         ("cus_tie", "b"),
         ("cus_late", "a"),
         ("cus_new", "newer"),
