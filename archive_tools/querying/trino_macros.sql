@@ -18,7 +18,7 @@ CREATE MACRO trino_milliseconds(x) AS date_trunc('millisecond', x + INTERVAL 500
 CREATE MACRO trino_only(texts) AS texts[trino_check(len(texts) = 1)];
 -- the digits of a number as the document has them, which DuckDB forgets for all but whole numbers of 64 bits
 CREATE MACRO trino_json_number(document, number) AS trino_only(list_distinct(list_filter(
-    regexp_extract_all(document, '(?:^|[:\[,])\s*(-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?)', 1),
+    regexp_extract_all(regexp_replace(document, '"([^"\\]|\\.)*"', '', 'g'), '(?:^|[:\[,])\s*(-?[0-9]+(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+)?)', 1),
     lambda text: NOT regexp_full_match(text, '-?[0-9]{1,18}') AND TRY_CAST(text AS DOUBLE) = CAST(number AS DOUBLE))));
 -- of one path, or a list of many
 CREATE MACRO trino_json(document, path) AS TRY(json_extract(document, path));
