@@ -22,7 +22,7 @@ from .storage import open_storage
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Each is `command` in a module of this package.
-COMMANDS = ("query", "verify", "reconcile", "backfill", "replay", "export", "report")
+COMMANDS = ("query", "verify", "reconcile", "backfill", "replay", "export", "compact", "report")
 
 
 class Commands(click.Group):

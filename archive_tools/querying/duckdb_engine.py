@@ -16,6 +16,7 @@ from ..errors import ToolError
 from ..output import bytes_text, count_text
 from ..storage import SNAPSHOTS as SNAPSHOTS_PREFIX
 from ..storage import Storage
+from .compaction import Compacted, define_events, find_compacted
 from .database import (
     Database,
     DatabaseError,
@@ -24,7 +25,6 @@ from .database import (
     UnreadableError,
     open_database,
 )
-from .deduplication import define_view, earliest_arrivals
 from .downloads import Downloads, open_downloads
 from .expressions import Read
 from .functions import MACROS
@@ -75,6 +75,11 @@ class DuckDBEngine:
         """The days that the archive has."""
         return self.downloads.storage.days()
 
+    @cached_property
+    def compacted(self) -> Compacted:
+        """The files that `flask archive compact` has written."""
+        return find_compacted(self.downloads.storage, self.database)
+
     def plan(self, sql: str) -> Plan:
         """Return what a query of Athena's dialect would read, without reading it.
 
@@ -87,6 +92,8 @@ class DuckDBEngine:
         tables |= {name for model in models for name in model.reads}
         days = self.days_of([read for read in query.reads if read.table != SNAPSHOTS])
         objects = self.downloads.objects(days)
+        if TABLE not in tables:
+            objects = [stored for stored in objects if not self.compacted.has(stored)]
         if SNAPSHOTS in tables:
             objects += self.snapshots.objects(self.snapshots.storage.days())
         size = sum(stored.size for stored in objects)
@@ -116,8 +123,7 @@ class DuckDBEngine:
             if SNAPSHOTS in plan.tables:
                 self._define_snapshots()
             if VIEW in plan.tables:
-                self.database.rows(earliest_arrivals(Days()))
-                define_view(self.database)
+                define_events(self.database, self.compacted, self.downloads, self.days)
             for model in plan.models:
                 query = model.translated(self._today)
                 self.database.rows(f"CREATE OR REPLACE TEMP VIEW {model.name} AS {query}")
@@ -152,7 +158,7 @@ class DuckDBEngine:
             try:
                 return self._done(days, work, with_paths)
             except UnreadableError:
-                if not self._leave_out_corrupt(days):
+                if not self._leave_out_corrupt(days) and not self._compacted_anew():
                     raise
             return self._done(days, work, with_paths)
         except QueryError as error:
@@ -182,6 +188,14 @@ class DuckDBEngine:
         found = self.downloads.leave_out_corrupt(days)
         of_snapshots = self.snapshots.leave_out_corrupt(self.snapshots.used_days)
         return found or of_snapshots
+
+    def _compacted_anew(self) -> bool:
+        """Whether other files have taken the place of those that were to be read."""
+        before, self.compacted = (
+            self.compacted,
+            find_compacted(self.downloads.storage, self.database),
+        )
+        return self.compacted != before
 
     def _path(self) -> str:
         """Return the expression for the address of the object that a row is of."""
