@@ -22,7 +22,17 @@ from .storage import open_storage
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Each is `command` in a module of this package.
-COMMANDS = ("query", "verify", "reconcile", "backfill", "replay", "export", "compact", "report")
+COMMANDS = (
+    "query",
+    "verify",
+    "reconcile",
+    "backfill",
+    "replay",
+    "export",
+    "compact",
+    "build",
+    "report",
+)
 
 
 class Commands(click.Group):

@@ -15,4 +15,5 @@ class ToolError(click.ClickException):
 
     def __init__(self, wrong: str, fix: str = "") -> None:
         """Take what is wrong, and what heals it where that is known."""
+        self.wrong, self.fix = wrong, fix
         super().__init__(printable(f"{wrong}\n  Fix: {fix}" if fix else wrong))

@@ -1,11 +1,11 @@
 """`flask archive query`: SQL on the archive, by DuckDB on this machine or by Athena."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,13 +13,15 @@ from .cli import archive_option, json_option
 from .errors import ToolError
 from .output import as_json as json_text
 from .output import bytes_text, cell, count_text, note, progress, table
-from .querying import athena_engine, results
+from .querying import athena_engine, models, results
 from .querying.athena_engine import price_text, price_usd
 from .querying.engine import Engine, Result, default_engine, open_engine
 from .querying.saved_queries import filled, questions, sql_of
 from .reading import Fault
 from .settings import ToolSettings
 from .storage import Storage
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -30,7 +32,26 @@ _SHOWN_FAULTS = 20
 def _list_library(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
         click.echo(table(["query", "answers"], questions()))
+        click.echo(f"\n{table(['model', 'answers'], models.questions())}")
         ctx.exit()
+
+
+def _describe(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name:
+        found = models.model(name)
+        rows = [(n, type_, found.meanings.get(n)) for n, type_ in found.columns.items()]
+        head = "\n\n".join(part for part in (found.question, found.rules) if part)
+        click.echo(f"{head}\n\n{table(['column', 'type', 'meaning'], rows)}")
+        ctx.exit()
+
+
+def athena_options(command: _F) -> _F:
+    """Give a command `--workgroup` and `--database`."""
+    for name in ("database", "workgroup"):
+        command = click.option(
+            f"--{name}", default=athena_engine.DEFAULT, show_default=True, help=f"Athena's {name}."
+        )(command)
+    return command
 
 
 @click.command("query")
@@ -41,7 +62,15 @@ def _list_library(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_list_library,
-    help="Name the queries of the library.",
+    help="Name the queries of the library, and the models.",
+)
+@click.option(
+    "--describe",
+    metavar="MODEL",
+    is_eager=True,
+    expose_value=False,
+    callback=_describe,
+    help="Print the rules and the columns of a model.",
 )
 @click.option(
     "--set",
@@ -63,12 +92,7 @@ def _list_library(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file for the result."
 )
 @click.option("--today", type=_DAY, metavar="DAY", help="What current_date is; DuckDB only.")
-@click.option(
-    "--workgroup", default=athena_engine.DEFAULT, show_default=True, help="Athena's workgroup."
-)
-@click.option(
-    "--database", default=athena_engine.DEFAULT, show_default=True, help="Athena's database."
-)
+@athena_options
 @archive_option
 def command(
     query: str,
@@ -86,8 +110,9 @@ def command(
 ) -> None:
     """Run a query of Athena's dialect, on a folder or a bucket.
 
-    It is SQL, a file *.sql, the name of a query of the library, or - for standard input. It can use
-    the table stripe_webhooks and the view stripe_events: docs/QUERYING.md has their columns. DuckDB
+    It is SQL, a file *.sql, the name of a query of the library or of a model, or - for standard
+    input. It can use the table stripe_webhooks and the view stripe_events, whose columns
+    docs/QUERYING.md has, and the models of docs/ANALYTICS.md, which DuckDB computes when asked. It
     reads the days alone that the query's year, month and day leave; from a bucket it fetches them.
 
     \b

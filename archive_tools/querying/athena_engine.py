@@ -1,6 +1,7 @@
 """Athena's queries by Athena itself: started, waited for, fetched, and stopped on Ctrl-C.
 
-The one module that talks to Athena. It sends a SELECT alone, and knows nothing of what is asked.
+The one module that talks to Athena. It sends a SELECT, or what makes a view, and nothing else; it
+knows nothing of what is asked.
 """
 
 import contextlib
@@ -31,6 +32,11 @@ PERMISSIONS = (
     "give these credentials athena:StartQueryExecution, GetQueryExecution, GetQueryResults and "
     "StopQueryExecution, glue:GetDatabase, GetTable and GetPartitions, s3:GetObject, s3:ListBucket "
     "and s3:GetBucketLocation on the archive, and s3:PutObject besides on athena-results/"
+)
+
+_VIEW_PERMISSIONS = (
+    "give these credentials the rights of deploy/iam/models.json besides those of athena.json: "
+    "glue:CreateTable and glue:UpdateTable"
 )
 
 _FIRST_WAIT_S = 0.25
@@ -85,6 +91,33 @@ class AthenaEngine:
         from .dialect import refuse_all_but_select
 
         refuse_all_but_select(sql)
+        with self._executed(sql) as (query, execution):
+            tell(100)
+            return self._result(query, _notes(execution), consume)
+
+    def create_view(self, statement: str) -> None:
+        """Create or replace a view.
+
+        Raises:
+            ToolError: it is another statement, or Athena refused it.
+        """
+        if not statement.startswith("CREATE OR REPLACE VIEW "):
+            raise ToolError("This creates no view")
+        try:
+            with self._executed(statement):
+                pass
+        except ToolError as error:
+            if error.fix != PERMISSIONS:
+                raise
+            raise ToolError(error.wrong, _VIEW_PERMISSIONS) from error
+
+    @contextmanager
+    def _executed(self, sql: str) -> Iterator[tuple[str, "QueryExecutionTypeDef"]]:
+        """Run a statement; give its id and its execution once it has succeeded.
+
+        Raises:
+            ToolError: Athena refused it, or it failed; also where its result cannot be fetched.
+        """
         try:
             query = self._client.start_query_execution(
                 QueryString=sql,
@@ -100,8 +133,7 @@ class AthenaEngine:
                 with contextlib.suppress(ClientError, BotoCoreError):
                     self._client.stop_query_execution(QueryExecutionId=query)
                 raise
-            tell(100)
-            return self._result(query, _notes(execution), consume)
+            yield query, execution
         except (ClientError, BotoCoreError) as error:
             raise _refused(error) from error
 

@@ -95,9 +95,8 @@ def parsed(sql: str) -> exp.Query:
 
 
 def tables_of(tree: exp.Query) -> set[str]:
-    """Return the names of the tables that a query reads, without those that it makes by WITH."""
-    made = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
-    return {table.name.lower() for table in tree.find_all(exp.Table)} - made
+    """Return the names of the tables that a query reads, those that it makes by WITH among them."""
+    return {table.name.lower() for table in tree.find_all(exp.Table)}
 
 
 def refuse_all_but_select(sql: str) -> None:

@@ -67,7 +67,8 @@ class Read:
     alias: str
     """That DuckDB knows this reading by."""
     conditions: list[str] = field(default_factory=list)
-    """In DuckDB's dialect, on the columns year, month and day; all of them have to hold."""
+    """In DuckDB's dialect, on the partitions alone; all of them have to hold."""
+    partitions: tuple[str, ...] = ()
 
 
 @dataclass

@@ -75,7 +75,7 @@ def refuse_unwritable(path: Path) -> None:
         ToolError: it cannot be written.
     """
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise _unwritable(path, f"{path.parent} is not there, or may not be written to")
+        raise unwritable(path, f"{path.parent} is not there, or may not be written to")
 
 
 @contextmanager
@@ -93,10 +93,11 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise unwritable(path, error.strerror or str(error)) from error
 
 
-def _unwritable(path: Path, why: str) -> ToolError:
+def unwritable(path: Path, why: str) -> ToolError:
+    """Return the error for a place that cannot be written to."""
     return ToolError(
         f"{path} cannot be written: {why}",
         "name a file in a folder that is there and may be written to",

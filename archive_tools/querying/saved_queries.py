@@ -11,6 +11,7 @@ from pathlib import Path
 from webhook_app.environ import PROJECT
 
 from ..errors import ToolError
+from .models import model_names
 
 _FOLDER = PROJECT / "deploy/athena/queries"
 _PLACEHOLDER = re.compile(r"\w+_replace_me")
@@ -25,7 +26,8 @@ def sql_of(argument: str) -> str:
     """Return the SQL that an argument means.
 
     Args:
-        argument: `-` for standard input, a file *.sql, a name of the library, or SQL itself.
+        argument: `-` for standard input, a file *.sql, a name of the library or of a model, or
+            SQL itself.
 
     Raises:
         ToolError: it is none of them.
@@ -41,11 +43,13 @@ def sql_of(argument: str) -> str:
     named = {path.stem: path for path in _paths()}
     if found := named.get(argument.removesuffix(".sql")):
         return found.read_text()
+    if argument in model_names():
+        return f"SELECT * FROM {argument}"  # noqa: S608 - a name of ours
     # a query is more than a word
     if len(argument.split()) > 1 and not argument.endswith(".sql"):
         return argument
     raise ToolError(
-        f"{argument!r} is no file, and no query of the library",
+        f"{argument!r} is no file, and no query of the library or model",
         "`flask archive query --list` names them; SQL is given in quotes",
     )
 

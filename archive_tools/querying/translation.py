@@ -46,6 +46,8 @@ class Relation:
     name: str
     columns: Mapping[str, Type]
     is_archive: bool = False
+    partitions: tuple[str, ...] = PARTITIONS
+    """Its columns, of text, of which the conditions in a query are kept: they say what it reads."""
 
 
 @dataclass(frozen=True)
@@ -464,8 +466,11 @@ class Translator(Expressions):
         made = [] if node.args.get("db") else self._relations[:0:-1]
         known = next((of[wanted] for of in [*made, self._relations[0]] if wanted in of), None)
         if not known or not isinstance(node.this, exp.Identifier):
-            tables = " or ".join(self._relations[0])
-            raise ToolError(f"There is no table {node.this.sql(AthenaSelect)}", f"read {tables}")
+            tables = ", ".join(self._relations[0])
+            raise ToolError(
+                f"There is no table {node.this.sql(AthenaSelect)}",
+                f"read {tables} or a model; `flask archive query --list` names those",
+            )
         source = self.source_of(known, (node.alias or wanted).lower())
         if names:
             renamed = self._renamed(node, [(n, v.type) for n, v in source.columns.items()], names)
@@ -485,7 +490,7 @@ class Translator(Expressions):
         }
         source = Source(alias, columns, frozenset({"$path"} & columns.keys()))
         if relation.is_archive:
-            source.read = Read(relation.name, name)
+            source.read = Read(relation.name, name, partitions=relation.partitions)
             self.reads.append(source.read)
         return source
 
@@ -528,11 +533,12 @@ class Translator(Expressions):
             columns = list(part.find_all(exp.Column))
             if part.find(*_UNSTEADY) or not columns or _is_random(part):
                 continue
-            if any(column.name.lower() not in PARTITIONS for column in columns):
-                continue
             source = self._one_source(columns, scope)
-            if source and source.read and not scope.shared:
-                names = {name: Typed(f'"{name}"', VARCHAR) for name in PARTITIONS}
+            if not source or not source.read or scope.shared:
+                continue
+            partitions = source.read.partitions
+            if all(column.name.lower() in partitions for column in columns):
+                names = {name: Typed(f'"{name}"', VARCHAR) for name in partitions}
                 bare = Scope([Source(source.alias, names)])
                 source.read.conditions.append(self.boolean(part, bare))
 

@@ -1,0 +1,117 @@
+"""The models as the tables of a DuckDB database, or as Parquet files: what `build` makes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+from ..output import progress
+from ..reading import Fault
+from ..storage import Storage
+from .duckdb_engine import DuckDBEngine, open_duckdb, shares
+from .models import STATES, Model, models, needs
+from .types import quoted, text_literal
+
+#: What a model says about itself that could not be computed, as SQL on it.
+_GAPS = {
+    "unpriced_items": (
+        "mrr_by_month",
+        "sum(unpriced_items)",
+        "month = (SELECT max(month) {from_})",
+    ),
+    "unknown_discounts": (
+        "mrr_by_month",
+        "sum(unknown_discounts)",
+        "month = (SELECT max(month) {from_})",
+    ),
+    "cut_items": ("subscriptions", "count(*)", "NOT items_complete"),
+    "cut_lines": ("invoices", "count(*)", "NOT lines_complete"),
+}
+
+
+@dataclass
+class Built:
+    """What a build has made."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    """By model."""
+    newest_event: datetime | None = None
+    """When the newest event of these objects happened, UTC."""
+    gaps: dict[str, int] = field(default_factory=dict)
+    """What could not be computed: items without a price or of unknown discounts at the end of the
+    last month, and lists of which Stripe sent the beginning alone."""
+
+
+def built_by_default() -> list[str]:
+    """Return the models that are built: all but the states, which hold every payload once more."""
+    return [model.name for model in models() if model.name not in STATES]
+
+
+def build(
+    storage: Storage, names: Sequence[str], target: Path, is_database: bool, today: date | None
+) -> tuple[Built, list[Fault]]:
+    """Make models, and return what was made and what could not be read.
+
+    Args:
+        storage: the archive.
+        names: of the models.
+        target: the file of the database, or the folder for the Parquet files, which is there.
+        is_database: which of them.
+        today: what `current_date` is; today where it is left out.
+
+    Raises:
+        ToolError: it cannot be done.
+    """
+    wanted = needs((), names)
+    folder = target.parent if is_database else target
+    with open_duckdb(storage, today, folder) as engine, progress("Building", 100) as bar:
+        days = engine.days
+        if is_database:
+            engine.database.rows(f"ATTACH {text_literal(str(target))} AS built")
+        database = "built" if is_database else engine.scratch
+
+        def work() -> Built:
+            # a file a model is a step more
+            share = shares(bar.update, wanted.steps + (0 if is_database else len(names)))
+            engine.make(wanted, dict.fromkeys(names, database), share)
+            if not is_database:
+                for name in names:
+                    engine.database.stream(_copy(name, folder), list, share)
+            return _built(engine, names)
+
+        built = engine.reading(days, work)
+        if is_database:
+            for model in wanted.models:
+                if model.name in names:
+                    engine.database.rows(_comments(model, f"built.main.{model.name}"))
+            engine.database.rows("DETACH built")
+        return built, engine.faults(wanted, days)
+
+
+def _copy(name: str, folder: Path) -> str:
+    file = text_literal(str(folder / f"{name}.parquet"))
+    return f"COPY {name} TO {file} (FORMAT parquet, COMPRESSION zstd)"
+
+
+def _comments(model: Model, table: str) -> str:
+    """Return the statements that put what a model means into a database."""
+    texts = {f"TABLE {table}": f"{model.question}\n{model.rules}".strip()}
+    texts |= {f"COLUMN {table}.{quoted(c)}": text for c, text in model.meanings.items()}
+    return ";".join(f"COMMENT ON {what} IS {text_literal(text)}" for what, text in texts.items())
+
+
+def _built(engine: DuckDBEngine, names: Sequence[str]) -> Built:
+    built = Built()
+    for name in names:
+        ((built.rows[name],),) = engine.database.rows(f"SELECT count(*) FROM {name}")
+    ((built.newest_event,),) = engine.database.rows(
+        f"SELECT max(as_of) FROM {STATES[0]} WHERE event_id IS NOT NULL"
+    )
+    for gap, (name, value, condition) in _GAPS.items():
+        if name in names:
+            where = condition.format(from_=f"FROM {name}")
+            ((found,),) = engine.database.rows(
+                f"SELECT coalesce({value}, 0) FROM {name} WHERE {where}"
+            )
+            built.gaps[gap] = int(found)
+    return built
