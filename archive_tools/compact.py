@@ -1,25 +1,48 @@
 """`flask archive compact`: each event once, in columns, so that queries read less."""
 
+from datetime import UTC, datetime
+
 import click
 
 from .cli import archive_option, json_option
 from .errors import ToolError
 from .output import as_json as json_text
-from .output import bytes_text, count_text
-from .query import note_faults
+from .output import bytes_text, count_text, note
 from .settings import ToolSettings
 from .storage import Storage
 
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+#: Of Athena, the same as in `query`.
+_DEFAULT = "stripe_analytics"
+
 
 @click.command("compact")
+@click.option(
+    "--from",
+    "first",
+    type=_DAY,
+    metavar="DAY",
+    help="Athena: merge from this day of arrival on. Left out: from what has arrived since.",
+)
+@click.option("--workgroup", default=_DEFAULT, show_default=True, help="Athena's workgroup.")
+@click.option("--database", default=_DEFAULT, show_default=True, help="Athena's database.")
 @json_option
 @archive_option
-def command(as_json: bool, storage: Storage, settings: ToolSettings) -> None:
+def command(
+    first: datetime | None,
+    workgroup: str,
+    database: str,
+    as_json: bool,
+    storage: Storage,
+    settings: ToolSettings,
+) -> None:
     """Keep each event once, in columns, by the month in which it arrived.
 
-    Of a folder it writes Parquet to parquet/year=…/month=…/, beside the objects. Queries of
-    stripe_events and of the models read these files, and only what has arrived since from the
-    objects. Run it once a day: it writes the months alone that something new belongs to.
+    Of a folder it writes Parquet to parquet/year=…/month=…/, beside the objects. Of a bucket it
+    merges into the table stripe_events_compacted of Athena's, whose files are under parquet/.
+    Queries of stripe_events and of the models then read these, and from the objects only what has
+    arrived since. Run it once a day, after reconcile.
 
     \b
     The exit status says how it ended:
@@ -31,22 +54,25 @@ def command(as_json: bool, storage: Storage, settings: ToolSettings) -> None:
     Example:
         flask archive compact
     """  # noqa: D301 - click wants the character itself
-    _compact_folder(storage, as_json)
+    if storage.folder:
+        if first:
+            raise ToolError("A folder's new objects are known", "leave --from out")
+        _compact_folder(storage, as_json)
+    else:
+        _compact_bucket(storage, settings, first, (workgroup, database), as_json)
 
 
 def _compact_folder(storage: Storage, as_json: bool) -> None:
+    from .query import note_faults
     from .querying.compacting import compact
     from .querying.duckdb_engine import open_duckdb
 
-    folder = storage.folder
-    if not folder:
-        raise ToolError(f"{storage.name} is no folder")
     try:
         with open_duckdb(storage) as engine:
-            summary, faults = compact(engine, folder)
+            summary, faults = compact(engine)
     except OSError as error:
         raise ToolError(
-            f"{error.filename or folder} cannot be written: {error.strerror or error}",
+            f"{error.filename or storage.name} cannot be written: {error.strerror or error}",
             "give this user the right to write to parquet/ of the archive",
         ) from error
     if as_json:
@@ -54,10 +80,33 @@ def _compact_folder(storage: Storage, as_json: bool) -> None:
     else:
         months = ", ".join(summary.months) or "nothing new"
         click.echo(
-            f"{months}: {count_text(summary.new_events, 'new event')} of "
-            f"{count_text(summary.objects, 'object')}\n"
-            f"now {count_text(summary.events, 'event')} in parquet/, {bytes_text(summary.size)}"
+            f"{months}: {count_text(summary.new_events, 'new event')} in "
+            f"{count_text(summary.objects, 'new object')}\n"
+            f"parquet/ has {count_text(summary.events, 'event')}, {bytes_text(summary.size)}"
         )
     if faults:
         note_faults(faults)
         raise click.exceptions.Exit(1)
+
+
+def _compact_bucket(
+    storage: Storage,
+    settings: ToolSettings,
+    first: datetime | None,
+    athena: tuple[str, str],
+    as_json: bool,
+) -> None:
+    from .querying.athena_compaction import compact
+    from .querying.athena_engine import open_athena, price_text, price_usd
+
+    now = datetime.now(UTC)
+    with open_athena(storage, settings, *athena) as engine:
+        day = first.date() if first else None
+        summary = compact(engine, storage, str(storage.bucket), now, day)
+    usd = price_usd(summary.bytes_scanned)
+    if as_json:
+        click.echo(json_text({"archive": storage.name, **vars(summary), "usd": usd}))
+        return
+    days = f"{summary.first_day} to {summary.last_day}" if summary.first_day else "nothing"
+    click.echo(f"stripe_events_compacted: merged the arrivals of {days}")
+    note(f"Athena scanned {bytes_text(summary.bytes_scanned)}: {price_text(summary.bytes_scanned)}")

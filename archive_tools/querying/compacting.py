@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+from ..errors import ToolError
 from ..output import progress
 from ..reading import Fault
 from .compaction import (
@@ -46,7 +47,7 @@ class Summary:
     """Bytes of all files."""
 
 
-def compact(engine: DuckDBEngine, folder: Path) -> tuple[Summary, list[Fault]]:
+def compact(engine: DuckDBEngine) -> tuple[Summary, list[Fault]]:
     """Write the months that something new belongs to, each at once or not at all.
 
     An object in which something cannot be read is in no list, so that each query names its faults
@@ -55,18 +56,20 @@ def compact(engine: DuckDBEngine, folder: Path) -> tuple[Summary, list[Fault]]:
     own month is written.
 
     Args:
-        engine: of the archive.
-        folder: of the archive.
+        engine: of an archive in a folder.
 
     Returns:
         A summary, and what could not be read.
 
     Raises:
-        ToolError: it cannot be done.
+        ToolError: it cannot be done, or the archive is a bucket.
         OSError: the folder cannot be written to.
     """
     summary, faults = Summary(), []
     database, downloads = engine.database, engine.downloads
+    folder = downloads.storage.folder
+    if not folder:
+        raise ToolError(f"{downloads.storage.name} is no folder")
     for key in (found := find_compacted(downloads.storage, database)).unreadable:
         faults.append(Fault(key, None, "is no Parquet; its objects are read again"))
     new = {

@@ -256,7 +256,7 @@ def test_any_deliveries_in_any_order_give_the_same_rows(
             store(folder, *found, name=f"{number}.json.gz", day=folder_name(f"2026-{moment[:5]}"))
         assert rows(folder, SAME) == without_compaction(folder, SAME)
         with open_duckdb(FolderStorage(folder, "archive")) as engine:
-            compact(engine, folder)
+            compact(engine)
     assert rows(folder, SAME) == without_compaction(folder, SAME)
     with open_duckdb(FolderStorage(folder, "archive")) as engine:
         found_now = find_compacted(engine.downloads.storage, engine.database)

@@ -14,17 +14,20 @@ ON compacted.id = arrived.id
   AND (compacted.received_at >= TIMESTAMP 'oldest_replace_me' OR compacted.received_at IS NULL)
 WHEN MATCHED AND arrived.received_at < compacted.received_at THEN UPDATE SET
   year = arrived.year, month = arrived.month, day = arrived.day, type = arrived.type,
-  created_at = arrived.created_at, received_at = arrived.received_at, livemode = arrived.livemode,
-  account = arrived.account, api_version = arrived.api_version, source = arrived.source,
-  object_type = arrived.object_type, object_id = arrived.object_id, customer = arrived.customer,
-  status = arrived.status, amount = arrived.amount, currency = arrived.currency,
-  minor_unit = arrived.minor_unit, amount_major = arrived.amount_major, payload = arrived.payload
+  created_at = CAST(arrived.created_at AS timestamp(6)),
+  received_at = CAST(arrived.received_at AS timestamp(6)),
+  livemode = arrived.livemode, account = arrived.account,
+  api_version = arrived.api_version, source = arrived.source, object_type = arrived.object_type,
+  object_id = arrived.object_id, customer = arrived.customer, status = arrived.status,
+  amount = arrived.amount, currency = arrived.currency, minor_unit = arrived.minor_unit,
+  amount_major = arrived.amount_major, payload = arrived.payload
 WHEN NOT MATCHED THEN INSERT (
   year, month, day, id, type, created_at, received_at, livemode, account, api_version, source,
   object_type, object_id, customer, status, amount, currency, minor_unit, amount_major, payload
 ) VALUES (
-  arrived.year, arrived.month, arrived.day, arrived.id, arrived.type, arrived.created_at,
-  arrived.received_at, arrived.livemode, arrived.account, arrived.api_version, arrived.source,
+  arrived.year, arrived.month, arrived.day, arrived.id, arrived.type,
+  CAST(arrived.created_at AS timestamp(6)), CAST(arrived.received_at AS timestamp(6)),
+  arrived.livemode, arrived.account, arrived.api_version, arrived.source,
   arrived.object_type, arrived.object_id, arrived.customer, arrived.status, arrived.amount,
   arrived.currency, arrived.minor_unit, arrived.amount_major, arrived.payload
 )

@@ -28,8 +28,8 @@ CREATE TABLE IF NOT EXISTS stripe_events_compacted (
   status string COMMENT 'its status',
   amount bigint COMMENT 'its amount, in the smallest unit of the currency',
   currency string COMMENT 'eur, in lower case',
-  minor_unit decimal(4, 3) COMMENT 'what 1 of the smallest unit is worth',
-  amount_major decimal(38, 3) COMMENT 'the amount in the currency itself',
+  minor_unit decimal(4,3) COMMENT 'what 1 of the smallest unit is worth',
+  amount_major decimal(38,3) COMMENT 'the amount in the currency itself',
   payload string COMMENT 'the event'
 )
 PARTITIONED BY (year, month)
