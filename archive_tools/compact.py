@@ -25,12 +25,19 @@ _DEFAULT = "stripe_analytics"
     metavar="DAY",
     help="Athena: merge from this day of arrival on. Left out: from what has arrived since.",
 )
+@click.option(
+    "--expire-days",
+    type=click.IntRange(1, 36_600),
+    metavar="DAYS",
+    help="Athena: delete from the table what arrived so long ago, as ArchiveExpiryDays does.",
+)
 @click.option("--workgroup", default=_DEFAULT, show_default=True, help="Athena's workgroup.")
 @click.option("--database", default=_DEFAULT, show_default=True, help="Athena's database.")
 @json_option
 @archive_option
 def command(
     first: datetime | None,
+    expire_days: int | None,
     workgroup: str,
     database: str,
     as_json: bool,
@@ -55,11 +62,27 @@ def command(
         flask archive compact
     """  # noqa: D301 - click wants the character itself
     if storage.folder:
-        if first:
-            raise ToolError("A folder's new objects are known", "leave --from out")
+        if first or expire_days:
+            raise ToolError(
+                f"--from and --expire-days are for Athena, and {storage.name} is a folder",
+                "leave them out: a folder's new objects are known, and nothing of it expires",
+            )
         _compact_folder(storage, as_json)
-    else:
-        _compact_bucket(storage, settings, first, (workgroup, database), as_json)
+        return
+    from .querying.athena_compaction import compact
+    from .querying.athena_engine import open_athena, price_text, price_usd
+
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with open_athena(storage, settings, workgroup, database) as engine:
+        day = first.date() if first else None
+        summary = compact(engine, storage, str(storage.bucket), now, day, expire_days)
+    if as_json:
+        usd = price_usd(summary.bytes_scanned)
+        click.echo(json_text({"archive": storage.name, **vars(summary), "usd": usd}))
+        return
+    days = f"{summary.first_day} to {summary.last_day}" if summary.first_day else "no day"
+    click.echo(f"stripe_events_compacted: merged the arrivals of {days}")
+    note(f"Athena scanned {bytes_text(summary.bytes_scanned)}: {price_text(summary.bytes_scanned)}")
 
 
 def _compact_folder(storage: Storage, as_json: bool) -> None:
@@ -87,26 +110,3 @@ def _compact_folder(storage: Storage, as_json: bool) -> None:
     if faults:
         note_faults(faults)
         raise click.exceptions.Exit(1)
-
-
-def _compact_bucket(
-    storage: Storage,
-    settings: ToolSettings,
-    first: datetime | None,
-    athena: tuple[str, str],
-    as_json: bool,
-) -> None:
-    from .querying.athena_compaction import compact
-    from .querying.athena_engine import open_athena, price_text, price_usd
-
-    now = datetime.now(UTC)
-    with open_athena(storage, settings, *athena) as engine:
-        day = first.date() if first else None
-        summary = compact(engine, storage, str(storage.bucket), now, day)
-    usd = price_usd(summary.bytes_scanned)
-    if as_json:
-        click.echo(json_text({"archive": storage.name, **vars(summary), "usd": usd}))
-        return
-    days = f"{summary.first_day} to {summary.last_day}" if summary.first_day else "nothing"
-    click.echo(f"stripe_events_compacted: merged the arrivals of {days}")
-    note(f"Athena scanned {bytes_text(summary.bytes_scanned)}: {price_text(summary.bytes_scanned)}")

@@ -59,7 +59,12 @@ class Summary:
 
 
 def compact(
-    athena: Athena, storage: Storage, bucket: str, now: datetime, first: date | None = None
+    athena: Athena,
+    storage: Storage,
+    bucket: str,
+    now: datetime,
+    first: date | None = None,
+    expire_days: int | None = None,
 ) -> Summary:
     """Merge into the table what has arrived since the last time, and make the view over both.
 
@@ -69,6 +74,7 @@ def compact(
         bucket: that gets the table.
         now: the current time, UTC, before anything of the archive was looked at.
         first: the first day to merge; left out, some days before the newest in the table.
+        expire_days: after how many days events are deleted from the table; left out, never.
 
     Raises:
         ToolError: Athena refused a statement, or it failed.
@@ -92,6 +98,8 @@ def compact(
                 summary.bytes_scanned += athena.execute(merge)
                 summary.merges += 1
             bar.update(len(chunk))
+    if expire_days is not None:
+        summary.bytes_scanned += athena.execute(expire_statement(now, expire_days))
     summary.bytes_scanned += athena.execute(view_statement(now))
     if sizes:
         summary.first_day, summary.last_day = min(sizes), max(sizes)
@@ -182,6 +190,15 @@ def view_statement(now: datetime) -> str:
     return _filled(_statement("view"), _arrivals(first), oldest)
 
 
+def expire_statement(now: datetime, days: int) -> str:
+    """Return the statement that deletes what arrived more than so many days ago.
+
+    A rule of the bucket would take files out of the table that it still names.
+    """
+    before = datetime.combine((now - timedelta(days=days)).date(), time())
+    return f"DELETE FROM stripe_events_compacted WHERE received_at < TIMESTAMP '{_text(before)}'"  # noqa: S608
+
+
 def optimize_statement(year: int, month: int) -> str:
     """Return the statement that puts the small files of a month together.
 
@@ -234,6 +251,9 @@ def _without_comments(sql: str) -> str:
 
 def _filled(statement: str, arrivals: str, oldest: datetime | None = None) -> str:
     if oldest:
-        text = oldest.isoformat(sep=" ", timespec="milliseconds")
-        statement = statement.replace("oldest_replace_me", text)
+        statement = statement.replace("oldest_replace_me", _text(oldest))
     return statement.replace("arrivals_replace_me", f"\n{arrivals}\n")
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(sep=" ", timespec="milliseconds")

@@ -83,11 +83,13 @@ class Compacting:
     def __init__(self, folder: Path, engine: DuckDBEngine) -> None:
         self.folder, self.athena = folder, Iceberg(engine)
 
-    def compact(self, now: datetime = NOW, first: date | None = None) -> Summary:
+    def compact(
+        self, now: datetime = NOW, first: date | None = None, expire_days: int | None = None
+    ) -> Summary:
         self.athena.sent.clear()
         self.look_again()
         storage = FolderStorage(self.folder, "archive")
-        return compact(self.athena, storage, "b", now, first)
+        return compact(self.athena, storage, "b", now, first, expire_days)
 
     def look_again(self) -> None:
         self.athena.engine.downloads._objects.clear()
@@ -271,7 +273,17 @@ def test_what_cannot_be_removed_in_one_go_is_removed_by_the_next_run(archive: Pa
             compact(Full(engine), storage, "b", NOW)
 
 
-def test_a_folder_takes_no_day(archive: Path, run: Run) -> None:
-    refused = run("compact", "--from", "2026-11-01")
+@pytest.mark.parametrize("words", [("--from", "2026-11-01"), ("--expire-days", "90")])
+def test_a_folder_takes_no_option_of_athenas(
+    words: tuple[str, str], archive: Path, run: Run
+) -> None:
+    refused = run("compact", *words)
     assert refused.exit_code == 2
-    assert "leave --from out" in refused.stderr
+    assert "leave them out" in refused.stderr
+
+
+def test_what_expires_is_deleted_from_the_table(compacting: Compacting) -> None:
+    compacting.compact(expire_days=30)
+    assert compacting.rows("stripe_events_compacted", "id") == [("evt_2",), ("evt_3",)]
+    compacting.compact()
+    assert compacting.rows("stripe_events_compacted", "id") == [("evt_2",), ("evt_3",)]
