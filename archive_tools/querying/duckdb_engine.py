@@ -17,6 +17,7 @@ from ..output import bytes_text, count_text
 from ..reading import Fault
 from ..storage import SNAPSHOTS as SNAPSHOTS_PREFIX
 from ..storage import Storage, StoredObject
+from .compaction import PREFIX as COMPACTED
 from .compaction import Compacted, define_events, find_compacted
 from .database import (
     Database,
@@ -121,6 +122,8 @@ class DuckDBEngine:
             f"DuckDB read {count_text(plan.objects, 'object')} of {len(plan.days):,} of "
             f"{count_text(plan.of_days, 'day')}, {bytes_text(plan.size)}"
         )
+        if VIEW in plan.needs.tables and (files := self.compacted.files):
+            scanned += f", and {count_text(len(files), 'month')} of {COMPACTED}"
         faults = self.faults(plan.needs, plan.days)
         return Result(plan.names, [], faults, [scanned], plan.types, count)
 

@@ -208,6 +208,12 @@ def test_what_another_view_has_written_is_written_anew(
     assert read_objects(archive) == 0
 
 
+def test_the_note_of_a_query_names_the_files(archive: Path, run: Run) -> None:
+    run("compact")
+    asked = run("query", "SELECT count(*) FROM stripe_events")
+    assert "read 0 objects of 5 of 5 days, 0 bytes, and 2 months of parquet/" in asked.stderr
+
+
 def test_deliveries_are_read_beside_the_events(archive: Path, run: Run) -> None:
     run("compact")
     sql = """SELECT (SELECT count(*) FROM stripe_webhooks), count(*) FROM stripe_events"""
