@@ -13,9 +13,10 @@ from .cli import archive_option, json_option
 from .errors import ToolError
 from .output import as_json as json_text
 from .output import bytes_text, cell, count_text, note, progress, table
-from .querying import athena_engine, models, results
+from .querying import athena_engine, results
 from .querying.athena_engine import price_text, price_usd
 from .querying.engine import Engine, Result, default_engine, open_engine
+from .querying.model_files import model_file, model_names
 from .querying.saved_queries import filled, questions, sql_of
 from .reading import Fault
 from .settings import ToolSettings
@@ -32,13 +33,16 @@ _SHOWN_FAULTS = 20
 def _list_library(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
         click.echo(table(["query", "answers"], questions()))
-        click.echo(f"\n{table(['model', 'answers'], models.questions())}")
+        models = [(name, model_file(name).question) for name in model_names()]
+        click.echo(f"\n{table(['model', 'answers'], models)}")
         ctx.exit()
 
 
 def _describe(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
     if name:
-        found = models.model(name)
+        from .querying.models import model
+
+        found = model(name)
         rows = [(n, type_, found.meanings.get(n)) for n, type_ in found.columns.items()]
         head = "\n\n".join(part for part in (found.question, found.rules) if part)
         click.echo(f"{head}\n\n{table(['column', 'type', 'meaning'], rows)}")

@@ -4,28 +4,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from ..output import progress
 from ..reading import Fault
 from ..storage import Storage
 from .duckdb_engine import DuckDBEngine, open_duckdb, shares
-from .models import STATES, Model, models, needs
+from .model_files import model_names
+from .models import STATES, Model, needs
 from .types import quoted, text_literal
 
-#: What a model says about itself that could not be computed, as SQL on it.
+_LAST_MONTH = "WHERE month = (SELECT max(month) FROM mrr_by_month)"
+
+#: What a model says of what could not be computed: its name, and the query.
 _GAPS = {
     "unpriced_items": (
         "mrr_by_month",
-        "sum(unpriced_items)",
-        "month = (SELECT max(month) {from_})",
+        f"SELECT sum(unpriced_items) FROM mrr_by_month {_LAST_MONTH}",  # noqa: S608
     ),
     "unknown_discounts": (
         "mrr_by_month",
-        "sum(unknown_discounts)",
-        "month = (SELECT max(month) {from_})",
+        f"SELECT sum(unknown_discounts) FROM mrr_by_month {_LAST_MONTH}",  # noqa: S608
     ),
-    "cut_items": ("subscriptions", "count(*)", "NOT items_complete"),
-    "cut_lines": ("invoices", "count(*)", "NOT lines_complete"),
+    "customer_discounts": (
+        "customers",
+        "SELECT count(*) FROM customers WHERE discount IS NOT NULL AND NOT is_deleted",
+    ),
+    "cut_items": ("subscriptions", "SELECT count(*) FROM subscriptions WHERE NOT items_complete"),
+    "cut_lines": ("invoices", "SELECT count(*) FROM invoices WHERE NOT lines_complete"),
 }
 
 
@@ -38,13 +44,12 @@ class Built:
     newest_event: datetime | None = None
     """When the newest event of these objects happened, UTC."""
     gaps: dict[str, int] = field(default_factory=dict)
-    """What could not be computed: items without a price or of unknown discounts at the end of the
-    last month, and lists of which Stripe sent the beginning alone."""
+    """What could not be computed, as a number of things, by what they are."""
 
 
 def built_by_default() -> list[str]:
     """Return the models that are built: all but the states, which hold every payload once more."""
-    return [model.name for model in models() if model.name not in STATES]
+    return [name for name in model_names() if name not in STATES]
 
 
 def build(
@@ -101,17 +106,15 @@ def _comments(model: Model, table: str) -> str:
 
 
 def _built(engine: DuckDBEngine, names: Sequence[str]) -> Built:
+    def one(sql: str) -> Any:
+        ((found,),) = engine.database.rows(sql)
+        return found
+
     built = Built()
     for name in names:
-        ((built.rows[name],),) = engine.database.rows(f"SELECT count(*) FROM {name}")
-    ((built.newest_event,),) = engine.database.rows(
-        f"SELECT max(as_of) FROM {STATES[0]} WHERE event_id IS NOT NULL"
-    )
-    for gap, (name, value, condition) in _GAPS.items():
+        built.rows[name] = one(f"SELECT count(*) FROM {name}")  # noqa: S608 - a name of ours
+    built.newest_event = one("SELECT max(as_of) FROM object_events WHERE event_id IS NOT NULL")
+    for gap, (name, sql) in _GAPS.items():
         if name in names:
-            where = condition.format(from_=f"FROM {name}")
-            ((found,),) = engine.database.rows(
-                f"SELECT coalesce({value}, 0) FROM {name} WHERE {where}"
-            )
-            built.gaps[gap] = int(found)
+            built.gaps[gap] = int(one(sql) or 0)
     return built

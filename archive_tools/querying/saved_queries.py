@@ -11,7 +11,7 @@ from pathlib import Path
 from webhook_app.environ import PROJECT
 
 from ..errors import ToolError
-from .models import model_names
+from .model_files import model_names
 
 _FOLDER = PROJECT / "deploy/athena/queries"
 _PLACEHOLDER = re.compile(r"\w+_replace_me")

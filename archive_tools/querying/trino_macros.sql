@@ -54,6 +54,7 @@ CREATE MACRO trino_array_position(x, item) AS CASE WHEN x IS NOT NULL AND item I
     THEN CAST(coalesce(list_position(x, item), 0) AS BIGINT) END;
 CREATE MACRO trino_regexp_extract(x, pattern, n) AS CASE WHEN regexp_matches(x, pattern)
     THEN regexp_extract(x, pattern, CAST(n AS INTEGER)) END;
-CREATE MACRO trino_sequence(a, b, step) AS generate_series(a, b, step * trino_check(step <> 0 AND (a = b OR (a < b) = (step > 0))));
+CREATE MACRO trino_sequence(a, b, step) AS generate_series(a, b, step * trino_check(
+    coalesce(step <> 0 AND (a = b OR (a < b) = (step > 0)), true)));
 CREATE MACRO trino_ln(x) AS CASE WHEN x = 0 THEN CAST('-Infinity' AS DOUBLE) WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE ln(x) END;
 CREATE MACRO trino_sqrt(x) AS CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE sqrt(x) END;

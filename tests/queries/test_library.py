@@ -119,7 +119,7 @@ def refunds_and_disputes(_: Month) -> Rows:
     return [(datetime(2026, *day), True, *row) for day, *row in rows]
 
 
-def subscriptions(_: Month) -> Rows:
+def subscriptions_by_day(_: Month) -> Rows:
     return [
         (date(2026, 11, 14), True, 0, 1),
         (date(2026, 11, 10), False, 1, 0),
@@ -242,7 +242,7 @@ EXPECTED: dict[str, Callable[[Month], Rows]] = {
     "refunds_and_disputes": refunds_and_disputes,
     "revenue_by_day": revenue_by_day,
     "silent_hours": silent_hours,
-    "subscriptions": subscriptions,
+    "subscriptions_by_day": subscriptions_by_day,
 }
 
 

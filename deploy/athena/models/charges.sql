@@ -55,13 +55,8 @@ SELECT
     AS created_at,
   states.is_deleted, states.as_of, states.event_id, states.api_version, states.source
 FROM object_states AS states
-LEFT JOIN (
-  SELECT account, livemode, invoice, coalesce(payment_intent, charge) AS payment,
-    row_number() OVER (PARTITION BY account, livemode, coalesce(payment_intent, charge)
-      ORDER BY is_default DESC, created_at DESC, id DESC) AS nth
-  FROM invoice_payments
-) AS payments
+LEFT JOIN invoice_payments AS payments
   ON payments.payment = coalesce(json_extract_scalar(data, '$.payment_intent'), states.id)
   AND payments.account IS NOT DISTINCT FROM states.account
-  AND payments.livemode IS NOT DISTINCT FROM states.livemode AND payments.nth = 1
+  AND payments.livemode IS NOT DISTINCT FROM states.livemode
 WHERE states.object = 'charge' AND states.is_latest

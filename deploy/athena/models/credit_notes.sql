@@ -28,7 +28,8 @@ SELECT
     reduce(TRY_CAST(json_extract(data, '$.tax_amounts') AS array(json)), CAST(NULL AS bigint),
       (s, x) -> coalesce(s, 0) + TRY_CAST(json_extract_scalar(x, '$.amount') AS bigint), s -> s),
     reduce(TRY_CAST(json_extract(data, '$.total_taxes') AS array(json)), CAST(NULL AS bigint),
-      (s, x) -> coalesce(s, 0) + TRY_CAST(json_extract_scalar(x, '$.amount') AS bigint), s -> s)) AS tax,
+      (s, x) -> coalesce(s, 0) + TRY_CAST(json_extract_scalar(x, '$.amount') AS bigint), s -> s))
+    AS tax,
   TRY_CAST(json_extract_scalar(data, '$.pre_payment_amount') AS bigint) AS pre_payment_amount,
   TRY_CAST(json_extract_scalar(data, '$.post_payment_amount') AS bigint) AS post_payment_amount,
   TRY_CAST(json_extract_scalar(data, '$.out_of_band_amount') AS bigint) AS out_of_band_amount,

@@ -10,8 +10,7 @@
 --   unit_amount_decimal: with up to 12 decimals; null for tiers
 CREATE OR REPLACE VIEW invoice_line_items AS
 SELECT
-  account,
-  livemode,
+  account, livemode,
   json_extract_scalar(line, '$.id') AS id,
   id AS invoice,
   customer,

@@ -1,28 +1,44 @@
--- Which payment intents and charges are attached to which invoices?
+-- Which payment intent and which charge belong to which invoice?
 --
--- One row for each invoice payment, with the latest state that the archive knows. Stripe has them from
--- API version 2025-03-31 (basil) on, where invoices and charges no longer name each other; its event is
--- `invoice_payment.paid`. Amounts are in the smallest unit of `currency`.
+-- From API version 2025-03-31 (basil) on, invoices, charges and payment intents no longer name each
+-- other. What belongs together is in the event `invoice_payment.paid`, so it is known once an invoice
+-- is paid. The views invoices and charges read it here. One row for each payment intent, or charge
+-- without one, that an invoice was paid with. `amount_paid` is in the smallest unit of `currency`.
+--
+-- Columns:
+--   payment: the payment intent, else the charge
+--   charge: the latest of the payment intent
+--   is_default: whether it is the payment that Stripe makes for the invoice by itself
 CREATE OR REPLACE VIEW invoice_payments AS
 SELECT
-  account, livemode, id,
-  json_extract_scalar(data, '$.invoice') AS invoice,
-  json_extract_scalar(data, '$.status') AS status,
-  TRY_CAST(json_extract_scalar(data, '$.is_default') AS boolean) AS is_default,
-  json_extract_scalar(data, '$.payment.type') AS payment_type,
-  json_extract_scalar(data, '$.payment.payment_intent') AS payment_intent,
-  json_extract_scalar(data, '$.payment.charge') AS charge,
-  TRY_CAST(json_extract_scalar(data, '$.amount_requested') AS bigint) AS amount_requested,
-  TRY_CAST(json_extract_scalar(data, '$.amount_paid') AS bigint) AS amount_paid,
-  json_extract_scalar(data, '$.currency') AS currency,
-  CAST(from_unixtime(TRY_CAST(json_extract_scalar(data, '$.created') AS bigint)) AS timestamp(3))
-    AS created_at,
-  CAST(from_unixtime(TRY_CAST(
-    json_extract_scalar(data, '$.status_transitions.paid_at') AS bigint)) AS timestamp(3))
-    AS paid_at,
-  CAST(from_unixtime(TRY_CAST(
-    json_extract_scalar(data, '$.status_transitions.canceled_at') AS bigint)) AS timestamp(3))
-    AS canceled_at,
-  is_deleted, as_of, event_id, api_version, source
-FROM object_states
-WHERE object = 'invoice_payment' AND is_latest
+  account, livemode,
+  max(invoice) AS invoice,
+  payment,
+  max(payment_intent) AS payment_intent,
+  max(charge) AS charge,
+  bool_or(is_default) AS is_default,
+  max(amount_paid) AS amount_paid,
+  max(currency) AS currency,
+  max(paid_at) AS paid_at
+FROM (
+  SELECT
+    account, livemode,
+    IF(object = 'invoice_payment', json_extract_scalar(data, '$.invoice')) AS invoice,
+    IF(object = 'payment_intent', id, coalesce(
+      json_extract_scalar(data, '$.payment.payment_intent'),
+      json_extract_scalar(data, '$.payment.charge'))) AS payment,
+    IF(object = 'payment_intent', id, json_extract_scalar(data, '$.payment.payment_intent'))
+      AS payment_intent,
+    coalesce(json_extract_scalar(data, '$.payment.charge'),
+      json_extract_scalar(data, '$.latest_charge')) AS charge,
+    TRY_CAST(json_extract_scalar(data, '$.is_default') AS boolean) AS is_default,
+    TRY_CAST(json_extract_scalar(data, '$.amount_paid') AS bigint) AS amount_paid,
+    IF(object = 'invoice_payment', json_extract_scalar(data, '$.currency')) AS currency,
+    CAST(from_unixtime(TRY_CAST(
+      json_extract_scalar(data, '$.status_transitions.paid_at') AS bigint)) AS timestamp(3))
+      AS paid_at
+  FROM object_states
+  WHERE object IN ('invoice_payment', 'payment_intent') AND is_latest
+)
+GROUP BY account, livemode, payment
+HAVING max(invoice) IS NOT NULL

@@ -44,8 +44,7 @@ SELECT
   TRY_CAST(json_extract_scalar(data, '$.attempted') AS boolean) AS attempted,
   TRY_CAST(json_extract_scalar(data, '$.auto_advance') AS boolean) AS auto_advance,
   coalesce(json_extract_scalar(data, '$.charge'),
-    json_extract_scalar(data, '$.payments.data[0].payment.charge'), payments.charge,
-    intents.latest_charge) AS charge,
+    json_extract_scalar(data, '$.payments.data[0].payment.charge'), payments.charge) AS charge,
   coalesce(json_extract_scalar(data, '$.payment_intent'),
     json_extract_scalar(data, '$.payments.data[0].payment.payment_intent'),
     payments.payment_intent) AS payment_intent,
@@ -90,19 +89,17 @@ SELECT
     json_extract_scalar(data, '$.status_transitions.voided_at') AS bigint)) AS timestamp(3))
     AS voided_at,
   CAST(from_unixtime(TRY_CAST(
-    json_extract_scalar(data, '$.status_transitions.marked_uncollectible_at') AS bigint)) AS timestamp(3))
+    json_extract_scalar(data, '$.status_transitions.marked_uncollectible_at') AS bigint))
+    AS timestamp(3))
     AS marked_uncollectible_at,
   states.is_deleted, states.as_of, states.event_id, states.api_version, states.source
 FROM object_states AS states
 LEFT JOIN (
   SELECT account, livemode, invoice, payment_intent, charge,
     row_number() OVER (PARTITION BY account, livemode, invoice
-      ORDER BY is_default DESC, created_at DESC, id DESC) AS nth
+      ORDER BY is_default DESC, paid_at DESC, payment) AS nth
   FROM invoice_payments
 ) AS payments
   ON payments.invoice = states.id AND payments.account IS NOT DISTINCT FROM states.account
   AND payments.livemode IS NOT DISTINCT FROM states.livemode AND payments.nth = 1
-LEFT JOIN payment_intents AS intents
-  ON intents.id = payments.payment_intent AND intents.account IS NOT DISTINCT FROM states.account
-  AND intents.livemode IS NOT DISTINCT FROM states.livemode
 WHERE states.object = 'invoice' AND states.is_latest

@@ -48,6 +48,7 @@ SELECT DISTINCT
   TRY_CAST(replace(substr(snapshot_at, 1, 23), 'T', ' ') AS timestamp(3)),
   CAST(NULL AS varchar), CAST(NULL AS varchar), api_version, 'snapshot',
   TRY_CAST(replace(substr(snapshot_at, 1, 23), 'T', ' ') AS timestamp(3)),
-  payload, NULL, snapshot_at || ' ' || coalesce(account, '') || ' ' || to_hex(md5(to_utf8(payload))), false
+  payload, CAST(NULL AS varchar),
+  snapshot_at || ' ' || coalesce(account, '') || ' ' || to_hex(md5(to_utf8(payload))), false
 FROM stripe_snapshots
 WHERE id IS NOT NULL AND payload IS NOT NULL

@@ -39,7 +39,7 @@ counted AS (
 -- the seconds with more than one event that is neither the first nor the last by its type
 crowded AS (
   SELECT
-    counted.object, counted.id,
+    counted.account, counted.livemode, counted.object, counted.id, counted.second,
     array_agg(CAST(ROW(counted.state_key, states.data, states.previous)
       AS ROW(state_key varchar, data varchar, previous varchar))) AS states
   FROM counted
@@ -50,7 +50,7 @@ crowded AS (
   GROUP BY counted.account, counted.livemode, counted.object, counted.id, counted.second
 ),
 pairs AS (
-  SELECT object, id, b.state_key AS b, a.state_key AS a,
+  SELECT account, livemode, object, id, second, b.state_key AS b, a.state_key AS a,
     json_parse(b.previous) AS previous, json_parse(a.data) AS data
   FROM crowded
   CROSS JOIN UNNEST(states) AS b (state_key, data, previous)
@@ -60,9 +60,10 @@ pairs AS (
 -- the values of b's previous_attributes beside those of a's object, four levels deep as in
 -- items.data[0].quantity; the parts of a list are its length and its elements
 level_1 AS (
-  SELECT object, id, b, a, part AS previous, IF(name = '', data, element_at(of_data, name)) AS data
+  SELECT account, livemode, object, id, second, b, a, part AS previous,
+    IF(name = '', data, element_at(of_data, name)) AS data
   FROM (
-    SELECT object, id, b, a, data,
+    SELECT account, livemode, object, id, second, b, a, data,
       coalesce(
         TRY_CAST(previous AS map(varchar, json)),
         map(
@@ -83,9 +84,10 @@ level_1 AS (
   CROSS JOIN UNNEST(IF(cardinality(of_previous) > 0, of_previous, whole)) AS parts (name, part)
 ),
 level_2 AS (
-  SELECT object, id, b, a, part AS previous, IF(name = '', data, element_at(of_data, name)) AS data
+  SELECT account, livemode, object, id, second, b, a, part AS previous,
+    IF(name = '', data, element_at(of_data, name)) AS data
   FROM (
-    SELECT object, id, b, a, data,
+    SELECT account, livemode, object, id, second, b, a, data,
       coalesce(
         TRY_CAST(previous AS map(varchar, json)),
         map(
@@ -106,9 +108,10 @@ level_2 AS (
   CROSS JOIN UNNEST(IF(cardinality(of_previous) > 0, of_previous, whole)) AS parts (name, part)
 ),
 level_3 AS (
-  SELECT object, id, b, a, part AS previous, IF(name = '', data, element_at(of_data, name)) AS data
+  SELECT account, livemode, object, id, second, b, a, part AS previous,
+    IF(name = '', data, element_at(of_data, name)) AS data
   FROM (
-    SELECT object, id, b, a, data,
+    SELECT account, livemode, object, id, second, b, a, data,
       coalesce(
         TRY_CAST(previous AS map(varchar, json)),
         map(
@@ -129,9 +132,10 @@ level_3 AS (
   CROSS JOIN UNNEST(IF(cardinality(of_previous) > 0, of_previous, whole)) AS parts (name, part)
 ),
 level_4 AS (
-  SELECT object, id, b, a, part AS previous, IF(name = '', data, element_at(of_data, name)) AS data
+  SELECT account, livemode, object, id, second, b, a, part AS previous,
+    IF(name = '', data, element_at(of_data, name)) AS data
   FROM (
-    SELECT object, id, b, a, data,
+    SELECT account, livemode, object, id, second, b, a, data,
       coalesce(
         TRY_CAST(previous AS map(varchar, json)),
         map(
@@ -152,21 +156,21 @@ level_4 AS (
   CROSS JOIN UNNEST(IF(cardinality(of_previous) > 0, of_previous, whole)) AS parts (name, part)
 ),
 after AS (
-  SELECT object, id, b, a
+  SELECT account, livemode, object, id, second, b, a
   FROM level_4
-  GROUP BY object, id, b, a
+  GROUP BY account, livemode, object, id, second, b, a
   HAVING bool_and(coalesce(json_format(previous), 'null') = coalesce(json_format(data), 'null'))
 ),
 later AS (
   SELECT object, id, a AS state_key, count(*) AS later_states
   FROM (
-    SELECT object, id, min(a) AS a
+    SELECT account, livemode, object, id, second, min(a) AS a
     FROM after
-    GROUP BY object, id, least(a, b), greatest(a, b)
+    GROUP BY account, livemode, object, id, second, least(a, b), greatest(a, b)
     -- each after the other tells nothing
     HAVING count(*) = 1
   )
-  GROUP BY object, id, a
+  GROUP BY account, livemode, object, id, second, a
 ),
 ranked AS (
   SELECT

@@ -11,12 +11,11 @@
 --   quantity: null for metered prices
 CREATE OR REPLACE VIEW subscription_items AS
 SELECT
-  account,
-  livemode,
+  account, livemode,
   json_extract_scalar(item, '$.id') AS id,
   id AS subscription,
-  json_extract_scalar(data, '$.customer') AS customer,
-  json_extract_scalar(data, '$.status') AS status,
+  customer,
+  status,
   coalesce(json_extract_scalar(item, '$.price.product'),
     json_extract_scalar(item, '$.plan.product')) AS product,
   coalesce(json_extract_scalar(item, '$.price.id'), json_extract_scalar(item, '$.plan.id'))
@@ -52,12 +51,20 @@ SELECT
   CAST(from_unixtime(TRY_CAST(json_extract_scalar(item, '$.created') AS bigint)) AS timestamp(3))
     AS created_at,
   CAST(from_unixtime(TRY_CAST(coalesce(json_extract_scalar(item, '$.current_period_start'),
-    json_extract_scalar(data, '$.current_period_start')) AS bigint)) AS timestamp(3))
+    period_start) AS bigint)) AS timestamp(3))
     AS current_period_start_at,
   CAST(from_unixtime(TRY_CAST(coalesce(json_extract_scalar(item, '$.current_period_end'),
-    json_extract_scalar(data, '$.current_period_end')) AS bigint)) AS timestamp(3))
+    period_end) AS bigint)) AS timestamp(3))
     AS current_period_end_at,
   is_deleted, as_of, event_id, api_version, source
-FROM object_states
-CROSS JOIN UNNEST(TRY_CAST(json_extract(data, '$.items.data') AS array(json))) AS items (item)
-WHERE object = 'subscription' AND is_latest
+FROM (
+  SELECT account, livemode, id, is_deleted, as_of, event_id, api_version, source,
+    json_extract_scalar(data, '$.customer') AS customer,
+    json_extract_scalar(data, '$.status') AS status,
+    json_extract_scalar(data, '$.current_period_start') AS period_start,
+    json_extract_scalar(data, '$.current_period_end') AS period_end,
+    TRY_CAST(json_extract(data, '$.items.data') AS array(json)) AS list
+  FROM object_states
+  WHERE object = 'subscription' AND is_latest
+)
+CROSS JOIN UNNEST(list) AS items (item)
