@@ -211,7 +211,17 @@ def test_what_another_view_has_written_is_written_anew(
 def test_the_note_of_a_query_names_the_files(archive: Path, run: Run) -> None:
     run("compact")
     asked = run("query", "SELECT count(*) FROM stripe_events")
-    assert "read 0 objects of 5 of 5 days, 0 bytes, and 2 months of parquet/" in asked.stderr
+    assert "read 0 objects of 4 of 4 days, 0 bytes, and 2 months of parquet/" in asked.stderr
+
+
+def test_a_query_goes_on_when_files_are_replaced_under_it(archive: Path, run: Run) -> None:
+    run("compact")
+    with open_duckdb(FolderStorage(archive, "archive"), TODAY) as engine:
+        ids = "SELECT id FROM stripe_events ORDER BY id"
+        before = engine.run(ids).rows
+        arrival(archive, "evt_9", "2026-11-23T10:00")
+        run("compact")
+        assert engine.run(ids).rows == [*before, ("evt_9",)]
 
 
 def test_deliveries_are_read_beside_the_events(archive: Path, run: Run) -> None:
