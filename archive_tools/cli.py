@@ -30,6 +30,7 @@ COMMANDS = (
     "snapshot",
     "replay",
     "export",
+    "compact",
     "build",
     "report",
 )

@@ -372,6 +372,7 @@ def test_the_commands_that_need_no_duckdb_run_in_the_image(image: Stage, tmp_pat
             words = {
                 "query": ["SELECT 1 AS n"],
                 "export": ["--output", "out"],
+                "compact": [],
                 "report": ["--json"],
             }
             refused = told(name, *words[name], status=2)

@@ -201,7 +201,7 @@ def _bucket(of: Document) -> Document:
                 "Prefix": f"{prefix}/",
                 "ExpirationInDays": of["ArchiveExpiryDays"],
             }
-            for prefix in ("webhooks", "errors", "snapshots", "parquet")
+            for prefix in ("webhooks", "errors", "snapshots")
         ]
     retention = {"Mode": of["ObjectLockMode"], "Days": locked}
     return {
