@@ -72,3 +72,5 @@ CREATE MACRO trino_months(a, b, step) AS list_transform(trino_sequence(0, date_s
     lambda i: a + to_months(CAST(i AS INTEGER)));
 CREATE MACRO trino_ln(x) AS CASE WHEN x = 0 THEN CAST('-Infinity' AS DOUBLE) WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE ln(x) END;
 CREATE MACRO trino_sqrt(x) AS CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE sqrt(x) END;
+CREATE MACRO trino_array_max(x) AS CASE WHEN len(x) = list_count(x) THEN list_max(x) END;
+CREATE MACRO trino_array_min(x) AS CASE WHEN len(x) = list_count(x) THEN list_min(x) END;
