@@ -48,17 +48,7 @@ _LAMBDA = Type("lambda")
 
 _DAY_UNITS = ("day", "week", "month", "quarter", "year")
 _CLOCK_UNITS = ("millisecond", "second", "minute", "hour")
-_ADD = {
-    "millisecond": "to_microseconds({} * 1000)",
-    "second": "to_seconds({})",
-    "minute": "to_minutes({})",
-    "hour": "to_hours({})",
-    "day": "to_days(CAST({} AS INTEGER))",
-    "week": "to_days(CAST({} * 7 AS INTEGER))",
-    "month": "to_months(CAST({} AS INTEGER))",
-    "quarter": "to_months(CAST({} * 3 AS INTEGER))",
-    "year": "to_years(CAST({} AS INTEGER))",
-}
+_UNITS = {"day unit": _DAY_UNITS, "clock unit": _CLOCK_UNITS, "unit": _DAY_UNITS + _CLOCK_UNITS}
 
 #: MySQL's marks, which date_format and date_parse take, as those of strftime.
 _MYSQL = {
@@ -237,8 +227,10 @@ class Calls:
                 raise refused(call, "This function is not supported with these arguments")
             raise refused(call, f"The function {name} is not supported", _instead(name))
         texts, type_, sql = self._resolved(call, ways, nodes, scope)
-        all_ = {"all": ", ".join(texts), "joined": " || ".join(texts), "x": _item(scope)}
-        return Typed(sql.format(*texts, **all_), type_)
+        zone = type_.args[0] if type_.name == "timestamp with time zone" else ""
+        joined = " || ".join(texts)
+        filled = sql.format(*texts, all=", ".join(texts), joined=joined, x=_item(scope), zone=zone)
+        return Typed(filled, type_)
 
     def concatenated(self, node: exp.DPipe, scope: "Scope") -> Typed:
         """Return texts or arrays one after the other: NULL where one of them is."""
@@ -265,6 +257,7 @@ class Calls:
                     return texts, _type(way.result, bound), way.sql
         given = ", ".join(str(value.type) for value in values)
         takes = " or ".join(f"{way.name}({', '.join(way.parameters)})" for way in ways)
+        takes = re.sub(r"\b[TKV]:", "", takes)
         raise refused(call, f"{ways[0].name} does not take ({given})", f"it is {takes}")
 
     def _taken(
@@ -292,7 +285,8 @@ class Calls:
             if arrow:
                 types = [bound[name] for name in of.strip("()").split(",")]
                 value = self._applied(call, node, scope, *_parts(_item(scope), types))
-            if not _fits(pattern, value.type, bound, is_exact):
+            is_unit = pattern not in _UNITS or node.name.lower() in _UNITS[pattern]
+            if not is_unit or not _fits(pattern, value.type, bound, is_exact):
                 return None
             taken.append((pattern, value, node))
         return taken
@@ -379,25 +373,6 @@ class Calls:
         if unit not in _DAY_UNITS and (unit not in _CLOCK_UNITS or type_ == DATE):
             raise refused(node, f"This is no unit of a {type_}", "as in 'day'")
         return unit
-
-    def _date_trunc(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, second = _some(call, nodes, 2)
-        value = self._time(second, scope)
-        unit = self._unit(first, value.type)
-        if value.type.name == "timestamp with time zone":
-            return self._of.in_zone(value, lambda time: f"date_trunc('{unit}', {time})")
-        return Typed(f"CAST(date_trunc('{unit}', {value.sql}) AS {value.type.duckdb})", value.type)
-
-    def _date_add(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, number, last = _some(call, nodes, 3)
-        value = self._time(last, scope)
-        unit = self._unit(first, value.type)
-        step = _ADD[unit].format(f"CAST({self._of.converted(number, scope, BIGINT)} AS BIGINT)")
-        if value.type.name == "timestamp with time zone":
-            if unit in _CLOCK_UNITS:
-                return Typed(f"({value.sql} + {step})", value.type)
-            return self._of.in_zone(value, lambda time: f"{time} + {step}")
-        return Typed(f"CAST({value.sql} + {step} AS {value.type.duckdb})", value.type)
 
     def _date_diff(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         first, *rest = _some(call, nodes, 3)
@@ -560,11 +535,9 @@ class Calls:
 _SPECIAL: dict[str, Callable[..., Typed | None]] = {
     "at_timezone": Calls._at_timezone,
     "ceil": Calls._rounded,
-    "date_add": Calls._date_add,
     "date_diff": Calls._date_diff,
     "date_format": Calls._date_format,
     "date_parse": Calls._date_parse,
-    "date_trunc": Calls._date_trunc,
     "floor": Calls._rounded,
     "format": Calls._format,
     "format_datetime": Calls._format_datetime,
@@ -676,7 +649,7 @@ def _type(pattern: str, bound: dict[str, Type]) -> Type:
             return timestamp()
         case "timestamp with time zone":
             return zoned()
-        case "pattern" | "grouped pattern" | "replacement":
+        case "pattern" | "grouped pattern" | "replacement" | "unit" | "day unit" | "clock unit":
             return VARCHAR
     return Type(pattern)
 
@@ -691,6 +664,8 @@ def _fits(pattern: str, type_: Type, bound: dict[str, Type], is_exact: bool) -> 
             (kind == "ordered" and type_.name in ("json", "map", "array"))
             or (kind == "plain" and type_.name in ("json", "map", "array", "row"))
             or (kind == "text" and type_.name not in _TEXT_TYPES)
+            or (kind == "time" and type_.name not in ("timestamp", "timestamp with time zone"))
+            or (kind == "instant" and type_.name != "timestamp with time zone")
         ):
             return False
         bound[name] = merged
@@ -725,6 +700,8 @@ def _argument(pattern: str, value: Typed, node: exp.Expr, bound: dict[str, Type]
                     node, "This regular expression means something else in DuckDB, or nothing"
                 )
             return value.sql
+        case "unit" | "day unit" | "clock unit":
+            return text_literal(_literal(node).lower())
         case "replacement":
             text = _literal(node)
             if "\\" in text or "${" in text:

@@ -70,6 +70,7 @@ VALUES = {
     **dict.fromkeys(("array(T)", "array(V)", "array(T:plain)"), "ARRAY[1]"),
     **{"double": "1e0", "decimal": "1.5", "boolean": "true", "json": "JSON '[1]'"},
     **{"date": "DATE '2026-01-01'", "timestamp": "TIMESTAMP '2026-01-01 00:00:00'"},
+    **{"T:time": "TIMESTAMP '2026-01-01 00:00:00'", "T:instant": "from_unixtime(1)"},
     **{"timestamp with time zone": "from_unixtime(1)", "varbinary": "to_utf8('a')"},
     **{"array(array(T))": "ARRAY[ARRAY[1]]", "array(K)": "ARRAY['1']"},
     **{"map(K,V)": "map(ARRAY['1'], ARRAY[1])", "array(row(K,V))": "ARRAY[ROW('1', 1)]"},
@@ -78,6 +79,7 @@ LITERALS = {
     **{"pattern": "'1'", "grouped pattern": "'(1)'", "replacement": "''"},
     **{"T->boolean": "x -> true", "T->R": "x -> x", "(K,V)->boolean": "(k, v) -> true"},
     **{"(K,V)->R": "(k, v) -> k", "(T,V)->R": "(x, y) -> x"},
+    **{"unit": "'day'", "day unit": "'day'"},
 }
 #: They take constants.
 NOT_OF_COLUMNS = {"array_join", "regexp_extract", "regexp_extract_all"}
