@@ -1,4 +1,4 @@
-"""The sample year's recurring revenue: `python -m examples.revenue`, with which `make demo` ends."""
+"""The sample year's revenue, with which `make demo` ends: `python -m examples.revenue`."""
 
 import shlex
 import shutil
