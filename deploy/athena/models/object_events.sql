@@ -40,7 +40,7 @@ SELECT
 FROM stripe_events
 CROSS JOIN UNNEST(CAST(json_extract(payload, '$.data.object.refunds.data') AS array(json)))
   AS refunds (refund)
-WHERE object_type = 'charge' AND created_at IS NOT NULL
+WHERE coalesce(api_version, '') < '2022-11-15' AND object_type = 'charge' AND created_at IS NOT NULL
 UNION ALL
 -- the same row twice is one state
 SELECT DISTINCT
