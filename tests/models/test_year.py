@@ -9,13 +9,15 @@ import itertools
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from click.testing import CliRunner
 
-from examples import revenue
+from examples import analytics, revenue
+from tests.support.service import PROJECT
 
 D = Decimal
 
@@ -42,7 +44,8 @@ class Models:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file with them."""
     folder = tmp_path_factory.mktemp("year")
     with contextlib.chdir(folder):
         shown = CliRunner().invoke(revenue.main)
@@ -51,8 +54,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
     assert "195.83" in shown.output
     assert "1131.70" in shown.output
     assert "<html" in (folder / ".demo/report.html").read_text()
-    with duckdb.connect(str(folder / ".demo/analytics.duckdb"), read_only=True) as database:
+    return folder / ".demo/analytics.duckdb"
+
+
+@pytest.fixture(scope="module")
+def models(built: Path) -> Iterator[Models]:
+    with duckdb.connect(str(built), read_only=True) as database:
         yield Models(database)
+
+
+def test_the_guide_has_the_answers_and_the_dictionary_of_the_models(built: Path) -> None:
+    text = (PROJECT / "docs/ANALYTICS.md").read_text()
+    command = "`python -m examples.analytics docs/ANALYTICS.md` mends it"
+    assert analytics.renewed_document(text, built) == text, command
 
 
 def movements(row: Row) -> dict[str, Decimal]:
