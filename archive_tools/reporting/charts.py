@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -140,9 +141,9 @@ class Chart(DayAxis):
         totals = ", ".join(f"{one.name} {one.total}" for one in self.series)
         return f"{self.caption}: {totals}"
 
-    def y(self, value: float) -> float:
+    def y(self, value: float | Decimal) -> float:
         """Return the distance of a value from the top, in pixels."""
-        return self.height * (1 - self.scale.at(value))
+        return self.height * (1 - self.scale.at(float(value)))
 
     @property
     def has_dots(self) -> bool:

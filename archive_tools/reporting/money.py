@@ -126,7 +126,9 @@ def money_of(rows: dict[str, list[dict[str, Any]]], last: date, today: date) -> 
     sizes: dict[tuple[str | None, str | None], list[Any]] = {}
     for n, (model, column) in enumerate(_SIZES):
         for row in kept[model]:
-            sizes.setdefault((row["account"], row["currency"]), [0] * len(_SIZES))[n] += row[column]
+            sizes.setdefault((row["account"], row["currency"]), [0] * len(_SIZES))[n] += (
+                row[column] or 0
+            )
     account, currency = max(
         sizes, key=lambda pair: (pair[0] is None, sizes[pair], str(pair)), default=(None, None)
     )

@@ -254,8 +254,13 @@ class MoneyPage:
             yield Tile(f"ARR, {self.code}", self._text(now["arr"]), note="twelve times the MRR")
             customers = now["opening_customers"], now["closing_customers"]
             yield _tile("Subscribers", customers, before, _count, _difference)
+        compared = self._rows["revenue_by_month"][max(0, self._full - 1) : self._full + 1]
+        has_fees = all(row.get("net") is not None for row in compared)
+        name, column = (
+            ("Net revenue", "net") if has_fees else ("Revenue before fees", "net_before_fees")
+        )
         yield from self._flow(
-            f"Net revenue, {self.code}", "revenue_by_month", self._net, self._text, _relative
+            f"{name}, {self.code}", "revenue_by_month", column, self._text, _relative
         )
         for name, model, column, better in _RATES:
             yield from self._flow(name, model, column, percent_text, _points, better)
@@ -275,12 +280,6 @@ class MoneyPage:
                 " so far" if rows[at] is rows[-1] and self.money.is_open else ""
             )
             yield _tile(name, (before, value), previous, text, change, better)
-
-    @property
-    def _net(self) -> str:
-        """The column of net revenue: before fees where a month's fees are not known."""
-        known = [row for row in self._rows["revenue_by_month"] if row]
-        return "net_before_fees" if any(row["net"] is None for row in known) else "net"
 
     def _any(self, model: str, *columns: str) -> bool:
         return any(row.get(column) for row in self._rows[model] for column in columns)
@@ -406,7 +405,7 @@ class MoneyPage:
             return
         total = self._column(of.model, of.total)
         known = [self._column(of.model, column) for _, column, _ in of.outcomes]
-        rest = [number - sum(parts) for number, *parts in zip(total, *known, strict=True)]
+        rest = [max(0, number - sum(parts)) for number, *parts in zip(total, *known, strict=True)]
         series = [
             summed(name, mark, numbers, _count)
             for (name, _, mark), numbers in zip(of.outcomes, known, strict=True)

@@ -37,6 +37,10 @@ def key(month: int, currency: str | None = "eur", **others: Any) -> dict[str, An
     return row | ({"currency": currency, "minor_unit": Decimal(unit[currency])} if currency else {})
 
 
+def rate(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
+    return round(Decimal(part) / whole, 6) if whole else None
+
+
 def mrr(
     month: int, opening: str, *movements: str, people: int = 9, **others: Any
 ) -> dict[str, Any]:
@@ -56,9 +60,9 @@ def mrr(
         "reactivated_customers": 0,
         "churned_customers": 1,
         "closing_customers": people + 2,
-        "customer_churn_rate": 1 / people,
-        "gross_revenue_retention": float(kept / start) if start else None,
-        "net_revenue_retention": float((kept + gained) / start) if start else None,
+        "customer_churn_rate": rate(1, people),
+        "gross_revenue_retention": rate(kept, start),
+        "net_revenue_retention": rate(kept + gained, start),
         "arpa": closing / (people + 2),
         "arr": closing * 12,
         "unpriced_items": 0,
@@ -74,7 +78,7 @@ def revenue(month: int, gross: str, **others: Any) -> dict[str, Any]:
 
 
 def payments(month: int, attempts: int, failed: int, **others: Any) -> dict[str, Any]:
-    rates = {"failure_rate": failed / attempts, "recovery_rate": 1.0}
+    rates = {"failure_rate": rate(failed, attempts), "recovery_rate": rate(failed, failed)}
     counts = {"first_attempts": attempts, "failed_first": failed, "recovered": failed}
     return {**key(month, **others), **counts, **rates}
 
@@ -153,7 +157,7 @@ def test_tiles_have_the_figure_of_the_month_before_and_the_change() -> None:
     found = tiles(html(YEAR))
     assert found["MRR, EUR"] == "129.50 -4.4% on October&#39;s 135.50"
     assert found["Subscribers"] == "11 +2 on October&#39;s 9"
-    assert found["Net revenue, EUR, October"] == "145.00 +52.6% on September&#39;s 95.00"
+    assert found["Revenue before fees, EUR, October"] == "145.00 +52.6% on September&#39;s 95.00"
     assert found["Failed payments, October"] == "30.0% +20.0 points on September&#39;s 10.0%"
     assert found["Net revenue retention, October"] == "85.2%"
 
@@ -183,8 +187,8 @@ def test_what_there_is_nothing_of_has_no_section() -> None:
     only_charges = html(rows(revenue=YEAR["revenue_by_month"]))
     assert sections(only_charges) == ["revenue", "origin"]
     assert "MRR" not in only_charges
-    trials = [{**key(10, None), "trials_ended": 4, "converted": 1, "conversion_rate": 0.25}]
-    disputes = [{**key(10, None), "charges": 90, "disputed": 3, "dispute_rate": 1 / 30}]
+    trials = [{**key(10, None), "trials_ended": 4, "converted": 1, "conversion_rate": rate(1, 4)}]
+    disputes = [{**key(10, None), "charges": 90, "disputed": 3, "dispute_rate": rate(1, 30)}]
     disputes[0] |= {"won": 1, "lost": 1}
     text = html(
         YEAR
