@@ -14,9 +14,10 @@ from .reconciling.checkpoint import Checkpoint
 from .reconciling.index import Scope, build_index
 from .reconciling.listing import windows
 from .reconciling.options import stripe_options
+from .reconciling.pages import Event
 from .reconciling.preflight import preflight
 from .reconciling.rate_limiter import RateLimiter
-from .reconciling.stripe_api import Event, StripeApi
+from .reconciling.stripe_api import StripeApi
 from .reconciling.subscription import Subscription
 from .reconciling.time_range import day_of, time_range
 from .reconciling.transfer import transfer
@@ -83,8 +84,8 @@ def command(
         mode = "live mode" if api.livemode else "test mode"
         only = f", {' '.join(types)}" if types else ""
         checkpoint = Checkpoint(checkpoint_file, f"backfill of {storage.name}, {mode}{only}")
-        if done := [window for window in todo if window.day in checkpoint.done]:
-            todo = [window for window in todo if window.day not in checkpoint.done]
+        if done := [window for window in todo if str(window.day) in checkpoint.done]:
+            todo = [window for window in todo if str(window.day) not in checkpoint.done]
             note(f"{count_text(len(done), 'day')} done before, by {checkpoint_file}")
     new, there = 0, 0
 
@@ -98,7 +99,7 @@ def command(
     def finished(day: date) -> None:
         # of today there is more to come
         if checkpoint and day < day_of(asked.now):
-            checkpoint.add(day)
+            checkpoint.add(str(day))
 
     transfer(api, todo, types, is_missing, writer, finished)
     if checkpoint:

@@ -22,7 +22,18 @@ from .storage import open_storage
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Each is `command` in a module of this package.
-COMMANDS = ("query", "verify", "reconcile", "backfill", "replay", "export", "build", "report")
+COMMANDS = (
+    "query",
+    "verify",
+    "reconcile",
+    "backfill",
+    "snapshot",
+    "replay",
+    "export",
+    "compact",
+    "build",
+    "report",
+)
 
 
 class Commands(click.Group):
@@ -55,7 +66,7 @@ class Commands(click.Group):
             raise ToolError(
                 f"{error.name} is not installed, and this command needs it",
                 "install requirements/tools.txt, as `make tools` does; verify, reconcile, "
-                "backfill and replay run without, as in the Docker image",
+                "backfill, snapshot and replay run without, as in the Docker image",
             ) from error
         except (KeyboardInterrupt, click.Abort):
             raise ToolError("Interrupted. Nothing is left half-done.") from None

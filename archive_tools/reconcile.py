@@ -73,7 +73,8 @@ def command(
     \b
     The exit status says how it ended:
         0  all is there, or --repair has put it back and nothing else was found
-        1  something is missing, unknown to Stripe, or cannot be read
+        1  something is missing, unknown to Stripe, or cannot be read, or the endpoint's API version
+           is not pinned or newer than what this version knows
         2  it could not be done
 
     \b
@@ -108,7 +109,9 @@ def command(
     notes = [*asked.notes, *expected.notes]
     if repaired and not isinstance(storage, FolderStorage):
         notes.append(_BUFFERED)
-    report = Report(storage.name, scope, comparison, missing, repaired, refused, notes)
+    report = Report(
+        storage.name, scope, comparison, missing, repaired, refused, notes, expected.findings
+    )
     for text in report.notes:
         note(text)
     click.echo(json_text(report.as_json()) if as_json else report.text())

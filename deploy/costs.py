@@ -102,6 +102,18 @@ class Assumptions:
     gzip_ratio: float = 7.5
     """Measured, by tests/unit/test_costs.py: a full buffer of the demo's events, with ids, times
     and amounts drawn anew. Buffers with a few events only come to 5."""
+    parquet_payload_ratio: float = 11.5
+    """Payloads in Parquet with zstd, measured by the same test on the same events."""
+    parquet_columns_bytes: float = 50.0
+    """Of an event, all columns of `stripe_events` but the payload, measured there too."""
+    parquet_ids_bytes: float = 23.0
+    """Of an event, `id` and `received_at`, of which a MERGE reads those of two months."""
+    merged_days: float = 2 * 3.2
+    """The days that `compact` reads each day: three and the night, for their times, then merged."""
+    days_on_top: float = 1.7
+    """On average since the run of each night, which the view reads from the objects."""
+    parquet_request_bytes: float = 8 * 2**20
+    """That Athena gets in one request of a large file; assumed."""
     athena_least_bytes: int = 10 * 2**20
     partitions_a_year: int = 12 * 31
     """Months and days are projected apart from each other, 31 February included."""
@@ -312,6 +324,79 @@ def month_of_the_scan_limit(events: int, given: Assumptions = Assumptions()) -> 
     return math.floor(given.scan_limit_bytes / kept_a_month) + 1
 
 
+def compacted_month_of_the_scan_limit(
+    events: int, with_payload: bool, given: Assumptions = Assumptions()
+) -> int:
+    """Return the first month in which it stops one of all other columns, or of all, compacted."""
+    sizes = record_shape().sizes(Usage().event_bytes)
+    on_top = events * sum(sizes) / len(sizes) / given.gzip_ratio / 30 * given.days_on_top
+    payload = Usage().event_bytes / given.parquet_payload_ratio if with_payload else 0.0
+    kept_a_month = events * (given.parquet_columns_bytes + payload)
+    return math.floor((given.scan_limit_bytes - on_top) / kept_a_month) + 1
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What an archive costs with `flask archive compact` once a day, in USD."""
+
+    objects_query: float
+    """A query of `stripe_events` without it, whatever the query reads."""
+    payload_query: float
+    """A query of it with it, that reads payloads, as the models do."""
+    columns_query: float
+    """A query of it with it, that reads every other column."""
+    merges_a_month: float
+    """The runs of a month."""
+    stored_a_month: float
+    """The table, in S3 for a month."""
+
+    @property
+    def pays_from(self) -> int:
+        """Queries a month of columns alone from which it costs less than it saves."""
+        saved = self.objects_query - self.columns_query
+        return math.ceil((self.merges_a_month + self.stored_a_month) / saved)
+
+
+def compaction(usage: Usage, given: Assumptions = Assumptions()) -> Compaction:
+    """Return what compaction costs and saves in month number `usage.months`."""
+    sizes = record_shape().sizes(usage.event_bytes)
+    data_bytes = usage.events * sum(sizes) / len(sizes)
+    objects = min(
+        usage.events,
+        max(given.seconds_a_month / given.buffer_s, math.ceil(data_bytes / given.buffer_bytes)),
+    )
+    stored = data_bytes / given.gzip_ratio
+    kept_events = usage.events * usage.months
+    columns = kept_events * given.parquet_columns_bytes
+    table = columns + kept_events * usage.event_bytes / given.parquet_payload_ratio
+    years = math.ceil(usage.months / 12) + given.years_projected_before
+    on_top, gets_on_top = stored / 30 * given.days_on_top, objects / 30 * given.days_on_top
+
+    def over_table(size: float) -> float:
+        gets = size / given.parquet_request_bytes + gets_on_top
+        return _query(given, size + on_top, given.days_on_top, gets)
+
+    ids = usage.events * min(2, usage.months) * given.parquet_ids_bytes
+    run = _query(
+        given,
+        stored / 30 * given.merged_days + ids,
+        given.merged_days,
+        objects / 30 * given.merged_days,
+    )
+    return Compaction(
+        objects_query=_query(
+            given,
+            stored * usage.months,
+            years * given.partitions_a_year,
+            objects * usage.months,
+        ),
+        payload_query=over_table(table),
+        columns_query=over_table(columns),
+        merges_a_month=30 * run,
+        stored_a_month=given.prices.s3_gb_month.of(table / GB),
+    )
+
+
 def _query(given: Assumptions, scanned_bytes: float, lists: float, gets: float) -> float:
     """Return USD for one query of Athena, S3's requests included."""
     prices = given.prices
@@ -369,6 +454,29 @@ def growth_table() -> str:
     return _markdown(["USD a month", *steps], rows)
 
 
+def compaction_table() -> str:
+    """Return what queries cost with and without compaction, in Markdown."""
+    steps = {"1 million": 10**6, "100 million": 10**8, "1 billion": 10**9}
+    found = [compaction(Usage(events=events)) for events in steps.values()]
+    names = {
+        "objects_query": "a query of `stripe_events`, without",
+        "payload_query": "with, one that reads payloads, as the models do",
+        "columns_query": "with, one that reads all other columns",
+        "merges_a_month": "`compact` every day, a month",
+        "stored_a_month": "the table in S3, a month",
+    }
+    rows = [
+        [text, *(f"{getattr(one, name):,.4f}" for one in found)] for name, text in names.items()
+    ]
+    rows.append(
+        [
+            "cheaper from so many queries of columns a month",
+            *(f"{one.pays_from:,}" for one in found),
+        ]
+    )
+    return _markdown(["USD, month 12", *steps], rows)
+
+
 def prices_table() -> str:
     """Return the prices, their units and sources, in Markdown."""
     prices = [getattr(Prices(), field.name) for field in fields(Prices)]
@@ -397,6 +505,7 @@ def _markdown(heading: list[str], rows: list[list[str]]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "example": example_table,
     "growth": growth_table,
+    "compaction": compaction_table,
     "prices": prices_table,
 }
 

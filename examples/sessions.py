@@ -107,7 +107,7 @@ def _workspace() -> Iterator[str]:
         month.archive(Path("archive"), (d for d in events if not _is_lost(d.body)))
         _damage(Path("archive"), Path("damaged"))
         Path("new").mkdir()
-        address = stack.enter_context(stripe.serving(stripe.Stripe(_stripes_events(events))))
+        address = stack.enter_context(stripe.serving(_stripe(events)))
         receiver = stack.enter_context(_receiving())
         variables = {
             "PYTHON_DOTENV_DISABLED": "1",
@@ -126,6 +126,19 @@ def _workspace() -> Iterator[str]:
 
 def _is_lost(body: bytes) -> bool:
     return any(event_id.encode() in body for event_id in LOST)
+
+
+def _stripe(deliveries: list[month.Delivery]) -> stripe.Stripe:
+    """Return the Stripe that made these deliveries, with what its events tell of its objects."""
+    events = list(_stripes_events(deliveries))
+    objects = {}
+    for event in sorted(events, key=lambda event: event.created):
+        one = json.loads(event.rendered())["data"]["object"]
+        items = one["items"]["data"] if one["object"] == "subscription" else []
+        for found in (one, *(item["price"] for item in items)):
+            if "created" in found and "id" in found:
+                objects[found["id"]] = found
+    return stripe.Stripe(events, objects.values())
 
 
 def _stripes_events(deliveries: list[month.Delivery]) -> Iterator[stripe.Event]:

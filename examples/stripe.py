@@ -1,7 +1,7 @@
-"""Plays Stripe's Events API on this machine, with the events of a folder, for trying the tools.
+"""Plays Stripe's API on this machine, with the events of a folder, for trying the tools.
 
 `python -m examples.stripe FOLDER COMMAND…` runs a command that takes it for Stripe. It knows what
-the tools ask for: the list of events, one event, and the webhook endpoints.
+the tools ask for: the list of events, one event, the webhook endpoints, and lists of objects.
 https://docs.stripe.com/api/events
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import click
@@ -25,9 +26,23 @@ from tests.support.service import listening
 KEY = "rk_live_demo"
 _TEST_KEY = "rk_test_demo"
 
+#: The last words of the paths of the lists of objects.
+_OBJECT_LISTS = (
+    "balance_transactions",
+    "coupons",
+    "customers",
+    "prices",
+    "products",
+    "subscriptions",
+)
+
+#: Of every answer.
+VERSION = "2026-10-28.endive"
+
 _ENDPOINT = {
     "id": "we_demo",
     "object": "webhook_endpoint",
+    "api_version": VERSION,
     "enabled_events": ["*"],
     "livemode": True,
     "status": "enabled",
@@ -54,8 +69,9 @@ class Event:
 class Stripe:
     """The answers to GET requests."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
-        """Keep the events, the newest first, as the API lists them."""
+    def __init__(self, events: Iterable[Event], objects: Iterable[dict[str, Any]] = ()) -> None:
+        """Keep the events and the objects, the newest first, as the API lists them."""
+        self._objects = sorted(objects, key=lambda one: (one["created"], one["id"]), reverse=True)
         self._events = sorted(events, key=lambda event: (event.created, event.id), reverse=True)
         self._by_id = {event.id: n for n, event in enumerate(self._events)}
         self._ages = [-event.created for event in self._events]
@@ -68,10 +84,28 @@ class Stripe:
         if parts.path == "/v1/webhook_endpoints":
             listed = {"object": "list", "has_more": False, "data": [_ENDPOINT]}
             return 200, json.dumps(listed).encode()
+        if (name := parts.path.removeprefix("/v1/")) in _OBJECT_LISTS:
+            return 200, self._object_page(name, parse_qs(parts.query))
         position = self._by_id.get(parts.path.removeprefix("/v1/events/"))
         if position is None:
             return 404, b'{"error": {"type": "invalid_request_error", "message": "Not here"}}'
         return 200, self._events[position].rendered()
+
+    def _object_page(self, name: str, query: dict[str, list[str]]) -> bytes:
+        first, last = (int(query[f"created[{end}]"][0]) for end in ("gte", "lte"))
+        found = [
+            one
+            for one in self._objects
+            if f"{one['object']}s" == name
+            and first <= one["created"] <= last
+            # the list of prices has the active ones, or the others
+            and ("active" not in query or query["active"] == [json.dumps(one["active"])])
+        ]
+        after = [n for n, one in enumerate(found, 1) if [one["id"]] == query.get("starting_after")]
+        rest = found[after[0] :] if after else found
+        limit = int(query["limit"][0])
+        page = {"object": "list", "data": rest[:limit], "has_more": len(rest) > limit}
+        return json.dumps(page | {"url": f"/v1/{name}"}).encode()
 
     def _page(self, query: dict[str, list[str]]) -> bytes:
         def number(name: str, default: int) -> int:
@@ -108,6 +142,7 @@ def serving(stripe: Stripe) -> Iterator[str]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Stripe-Version", VERSION)
             self.end_headers()
             self.wfile.write(body)
 

@@ -1,7 +1,7 @@
 """Athena's queries by Athena itself: started, waited for, fetched, and stopped on Ctrl-C.
 
-The one module that talks to Athena. It sends a SELECT, or what makes a view, and nothing else; it
-knows nothing of what is asked.
+The one module that talks to Athena. Of others' statements it sends a SELECT, or what makes a view,
+and nothing else; it knows nothing of what is asked.
 """
 
 import contextlib
@@ -110,6 +110,26 @@ class AthenaEngine:
             if error.fix != PERMISSIONS:
                 raise
             raise ToolError(error.wrong, _VIEW_PERMISSIONS) from error
+
+    def execute(self, statement: str) -> int:
+        """Run a statement of this project's own, and return how many bytes Athena scanned for it.
+
+        Raises:
+            ToolError: Athena refused it, or it failed.
+        """
+        with self._executed(statement) as (_, execution):
+            return _scanned(execution)
+
+    def fetch(self, select: str) -> tuple[list[Row], int]:
+        """Return the rows of a SELECT of this project's own, and how many bytes Athena scanned.
+
+        Raises:
+            ToolError: Athena refused it, or it failed.
+        """
+        rows: list[Row] = []
+        with self._executed(select) as (query, execution):
+            self._result(query, [], lambda _names, _types, found: rows.extend(found))
+            return rows, _scanned(execution)
 
     @contextmanager
     def _executed(self, sql: str) -> Iterator[tuple[str, "QueryExecutionTypeDef"]]:
@@ -228,8 +248,12 @@ def _notes(execution: "QueryExecutionTypeDef") -> list[str]:
     statistics = execution.get("Statistics", {})
     if statistics.get("ResultReuseInformation", {}).get("ReusedPreviousResult"):
         return ["Athena gave the result of an earlier run again, which costs nothing"]
-    scanned = statistics.get("DataScannedInBytes", 0)
+    scanned = _scanned(execution)
     return [f"Athena scanned {bytes_text(scanned)}: {price_text(scanned)}"]
+
+
+def _scanned(execution: "QueryExecutionTypeDef") -> int:
+    return int(execution.get("Statistics", {}).get("DataScannedInBytes", 0))
 
 
 def _refused(error: ClientError | BotoCoreError) -> ToolError:

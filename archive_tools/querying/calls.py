@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlglot import exp
 
 from . import functions
-from .casts import cast, coerced, local
-from .dialect import only, refused
+from .casts import cast, coerced, fields_of, local
+from .dialect import AthenaSelect, only, refused
 from .types import (
     BIGINT,
     BOOLEAN,
@@ -17,6 +18,7 @@ from .types import (
     DOUBLE,
     INTEGER,
     JSON,
+    MONTHS,
     UNKNOWN,
     VARCHAR,
     Type,
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 _FOREIGN_PATTERN = re.compile(r"\(\?[=!<>]|[*+?}]\+|\\[1-9kRXhHZG]|&&|\[[^\]]*\[")
 #: A group that may take no part in a match: NULL in Trino, empty in DuckDB.
 _OPTIONAL_GROUP = re.compile(r"\)[?*]|\)\{0|\|")
+
+#: A nested type in a signature, and what separates its parts.
+_NESTED = re.compile(r"(array|map|row)\((.*)\)")
+_COMMA = re.compile(r",(?![^(]*\))")
 
 _TEXT_TYPES = ("varchar", "boolean", "decimal", "date", "tinyint", "smallint", "integer", "bigint")
 
@@ -70,6 +76,17 @@ _EXTRACTED = {
     "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DAY_OF_MONTH", "DAY_OF_WEEK", "DOW", "DAY_OF_YEAR",
     "DOY", "YEAR_OF_WEEK", "YOW", "HOUR", "MINUTE", "SECOND",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Document:
+    """A JSON document of FROM that is parsed once a row, for all paths that are asked of it."""
+
+    paths: list[str]
+    values: str
+    """A list in DuckDB's dialect: what is at each path, as JSON."""
+    scalars: str
+    """A list of the texts of the scalars among them."""
 
 
 class Calls:
@@ -185,6 +202,8 @@ class Calls:
             case exp.Substring():
                 items = [call.this, call.args["start"], call.args.get("length")]
                 return self._named(call, "substr", [item for item in items if item], scope)
+            case exp.Tuple():
+                return self._row(call, call.expressions, scope)
             case exp.AtTimeZone():
                 return self._at_timezone(call, [call.this, call.args["zone"]], scope)
             case exp.Trim():
@@ -282,12 +301,17 @@ class Calls:
 
     def _json_extract(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         document, path = _some(call, nodes, 2)
-        value, steps = self._of.value(document, scope), text_literal(_json_path(path))
+        value, path_ = self._of.value(document, scope), json_path(path)
         if value.type not in (VARCHAR, JSON):
             raise refused(call, f"{value.type} is no JSON")
-        if call.name.lower() == "json_extract":
-            return Typed(f"trino_json({value.sql}, {steps})", JSON)
-        return Typed(f"trino_json_scalar({value.sql}, {steps})", VARCHAR)
+        is_whole = call.name.lower() == "json_extract"
+        type_ = JSON if is_whole else VARCHAR
+        parsed = self._of.documents.get(value.sql)
+        if parsed and path_ in parsed.paths:
+            found = parsed.values if is_whole else parsed.scalars
+            return Typed(f"{found}[{parsed.paths.index(path_) + 1}]", type_)
+        how = "trino_json" if is_whole else "trino_json_scalar"
+        return Typed(f"{how}({value.sql}, {text_literal(path_)})", type_)
 
     def _mod(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
         left, right = (self._of.value(node, scope) for node in _some(call, nodes, 2))
@@ -439,65 +463,121 @@ class Calls:
             return Typed(f"trino_sequence({first}, {last}, {step})", array(BIGINT))
         if type_.name not in ("date", "timestamp") or (len(values) == 2 and type_ != DATE):
             raise refused(call, "sequence of these types is not supported")
-        step = values[2].sql if len(values) == 3 else "INTERVAL 1 DAY"
-        if len(values) == 3 and not values[2].type.is_interval:
-            raise refused(call, "The step between times is an interval", "INTERVAL '1' DAY")
-        made = f"generate_series(CAST({first} AS TIMESTAMP), CAST({last} AS TIMESTAMP), {step})"
+        step = f"to_days(CASE WHEN {first} <= {last} THEN 1 ELSE -1 END)"
+        if len(values) == 3:
+            step = values[2].sql
+            if not values[2].type.is_interval:
+                raise refused(call, "The step between times is an interval", "INTERVAL '1' DAY")
+        is_months = len(values) == 3 and values[2].type == MONTHS
+        if type_ == DATE and not is_months:
+            step = f"trino_whole_days({step})"
+        first, last = (f"CAST({text} AS TIMESTAMP)" for text in (first, last))
+        made = f"trino_{'months' if is_months else 'times'}({first}, {last}, {step})"
         return Typed(f"CAST({made} AS {type_.duckdb}[])", array(type_))
 
-    def _lambda(
-        self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope"
-    ) -> tuple[str, Type, str, Typed]:
-        """Return an array, the type of its elements, and a lambda's parameter and body."""
-        first, function = _some(call, nodes, 2)
-        value = self._of.value(first, scope)
-        if value.type.name != "array" or not isinstance(function, exp.Lambda):
-            raise refused(call, "An array and a lambda, as in x -> x + 1, are needed here")
+    def _items(
+        self, call: exp.Expr, node: exp.Expr, scope: "Scope", kind: str = "array"
+    ) -> tuple[str, Type, str, list[Typed]]:
+        """Return an array, or the entries of a map, as a lambda goes through it.
+
+        Returns:
+            The list, its type or that of the map, the variable of the lambda, and what of the
+            variable the lambda's parameters are.
+        """
+        value = self._of.value(node, scope)
+        name = f"item_{scope.depth}"
+        match value.type.name, value.type.args:
+            case "array", (of,) if kind == "array":
+                return value.sql, value.type, name, [Typed(name, of)]
+            case "map", (key, of) if kind == "map":
+                parameters = [Typed(f"{name}.key", key), Typed(f"{name}.value", of)]
+                return f"map_entries({value.sql})", value.type, name, parameters
+        raise refused(call, f"The first argument is of the type {kind} here")
+
+    def _applied(self, call: exp.Expr, function: exp.Expr, scope: "Scope", *values: Typed) -> Typed:
+        """Return the body of a lambda, with values for its parameters."""
+        if not isinstance(function, exp.Lambda):
+            raise refused(call, "A lambda, as in x -> x + 1, is needed here")
         names = [item.name.lower() for item in function.expressions]
-        if len(names) != 1:
-            raise refused(call, "A lambda has one parameter here")
-        (of,) = value.type.args
-        # a name that no other lambda around it has
-        name = f"{names[0]}_{len(scope.shared)}"
-        inner = self._of.nested(scope, {names[0]: Typed(name, of)})
-        return value.sql, of, name, self._of.value(function.this, inner)
+        if len(names) != len(values):
+            raise refused(call, f"A lambda with {len(values)} parameters is needed here")
+        inner = self._of.nested(scope, dict(zip(names, values, strict=True)))
+        return self._of.value(function.this, inner)
+
+    def _condition(self, call: exp.Expr, function: exp.Expr, scope: "Scope", *of: Typed) -> str:
+        body = self._applied(call, function, scope, *of)
+        if body.type != BOOLEAN:
+            raise refused(call, "The lambda gives no boolean")
+        return body.sql
 
     def _transform(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        items, _, name, body = self._lambda(call, nodes, scope)
+        first, function = _some(call, nodes, 2)
+        items, _, name, of = self._items(call, first, scope)
+        body = self._applied(call, function, scope, *of)
         return Typed(f"list_transform({items}, lambda {name}: {body.sql})", array(body.type))
 
     def _filter(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        items, of, name, body = self._lambda(call, nodes, scope)
-        if body.type != BOOLEAN:
-            raise refused(call, "The lambda gives no boolean")
-        return Typed(f"list_filter({items}, lambda {name}: {body.sql})", array(of))
+        first, function = _some(call, nodes, 2)
+        items, type_, name, of = self._items(call, first, scope)
+        condition = self._condition(call, function, scope, *of)
+        return Typed(f"list_filter({items}, lambda {name}: {condition})", type_)
 
     def _match(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        items, _, name, body = self._lambda(call, nodes, scope)
-        if body.type != BOOLEAN:
-            raise refused(call, "The lambda gives no boolean")
+        first, function = _some(call, nodes, 2)
+        items, _, name, of = self._items(call, first, scope)
+        condition = self._condition(call, function, scope, *of)
         wanted = "false" if call.name.lower() == "all_match" else "true"
-        found = f"trino_contains(list_transform({items}, lambda {name}: {body.sql}), {wanted})"
+        found = f"trino_contains(list_transform({items}, lambda {name}: {condition}), {wanted})"
         return Typed(found if call.name.lower() == "any_match" else f"(NOT {found})", BOOLEAN)
 
+    def _map_filter(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        first, function = _some(call, nodes, 2)
+        items, type_, name, of = self._items(call, first, scope, "map")
+        condition = self._condition(call, function, scope, *of)
+        kept = f"list_filter({items}, lambda {name}: {condition})"
+        return Typed(f"map_from_entries({kept})", type_)
+
+    def _transform_entries(
+        self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope"
+    ) -> Typed:
+        first, function = _some(call, nodes, 2)
+        items, _, name, (key, of) = self._items(call, first, scope, "map")
+        body = self._applied(call, function, scope, key, of)
+        key, of = (key, body) if call.name.lower() == "transform_values" else (body, of)
+        entry = f"struct_pack(k := {key.sql}, v := {of.sql})"
+        made = f"map_from_entries(list_transform({items}, lambda {name}: {entry}))"
+        return Typed(made, Type("map", (key.type, of.type)))
+
+    def _zip_with(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        first, second, function = _some(call, nodes, 3)
+        sides = [self._items(call, node, scope) for node in (first, second)]
+        (a, of_a, name, _), (b, of_b, *_) = sides
+        pair = [Typed(f"{name}[1]", of_a.args[0]), Typed(f"{name}[2]", of_b.args[0])]
+        body = self._applied(call, function, scope, *pair)
+        zipped = f"list_transform(list_zip({a}, {b}), lambda {name}: {body.sql})"
+        made = f"CASE WHEN {a} IS NOT NULL AND {b} IS NOT NULL THEN {zipped} END"
+        return Typed(made, array(body.type))
+
     def _reduce(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        items, start, step, last = _some(call, nodes, 4)
-        value, initial = self._of.value(items, scope), self._of.value(start, scope)
-        if (
-            value.type.name != "array"
-            or not (isinstance(step, exp.Lambda) and isinstance(last, exp.Lambda))
-            or (len(step.expressions), len(last.expressions)) != (2, 1)
-        ):
-            raise refused(call, "reduce takes an array, a value, (s, x) -> …, and s -> …")
-        names = [item.name.lower() for item in step.expressions]
-        state, item = (f"{name}_{len(scope.shared)}" for name in names)
-        of = (Typed(state, initial.type), Typed(item, value.type.args[0]))
-        body = self._of.value(step.this, self._of.nested(scope, dict(zip(names, of, strict=True))))
-        if body.type != initial.type:
-            raise refused(call, f"(s, x) -> … has to give {initial.type}, as s", "CAST")
-        reduced = f"list_reduce({value.sql}, lambda {state}, {item}: {body.sql}, {initial.sql})"
-        result = {last.expressions[0].name.lower(): Typed(reduced, initial.type)}
-        return self._of.value(last.this, self._of.nested(scope, result))
+        first, start, step, last = _some(call, nodes, 4)
+        items, _, name, (of,) = self._items(call, first, scope)
+        state, so_far = self._of.value(start, scope), f"state_{scope.depth}"
+        # DuckDB's list_reduce has one type for the state and the items: a pair of both
+        body = self._applied(
+            call, step, scope, Typed(f"{so_far}.s", state.type), Typed(f"{name}.x", of.type)
+        )
+        if body.type not in (state.type, UNKNOWN):
+            raise refused(
+                call,
+                f"The state is {state.type} at first and {body.type} then",
+                f"CAST({start.sql(AthenaSelect)} AS {body.type})",
+            )
+        none = [f"CAST(NULL AS {type_.duckdb})" for type_ in (state.type, of.type)]
+        begin = f"struct_pack(s := CAST({state.sql} AS {state.type.duckdb}), x := {none[1]})"
+        pairs = f"list_transform({items}, lambda {name}: struct_pack(s := {none[0]}, x := {name}))"
+        both = f"struct_pack(s := CAST({body.sql} AS {state.type.duckdb}), x := {name}.x)"
+        made = f"(list_reduce([{begin}] || {pairs}, lambda {so_far}, {name}: {both})).s"
+        return self._applied(call, last, scope, Typed(made, state.type))
 
     def _row(self, _: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         values = [self._of.value(node, scope) for node in nodes]
@@ -567,6 +647,7 @@ _SPECIAL: dict[str, Callable[..., Typed | None]] = {
     "json_extract_scalar": Calls._json_extract,
     "least": Calls._extreme,
     "log": Calls._log,
+    "map_filter": Calls._map_filter,
     "mod": Calls._mod,
     "none_match": Calls._match,
     "now": Calls._now,
@@ -578,9 +659,12 @@ _SPECIAL: dict[str, Callable[..., Typed | None]] = {
     "sign": Calls._rounded,
     "to_unixtime": Calls._to_unixtime,
     "transform": Calls._transform,
+    "transform_keys": Calls._transform_entries,
+    "transform_values": Calls._transform_entries,
     "truncate": Calls._rounded,
     "try": Calls._try,
     "with_timezone": Calls._with_timezone,
+    "zip_with": Calls._zip_with,
 }
 
 
@@ -632,7 +716,7 @@ def _mysql(pattern: exp.Expr, known: object) -> str:
     return text
 
 
-def _json_path(node: exp.Expr) -> str:
+def json_path(node: exp.Expr) -> str:
     """Return a path of Trino's as DuckDB takes it.
 
     https://trino.io/docs/current/functions/json.html#json_extract
@@ -652,8 +736,9 @@ def _type(pattern: str, bound: dict[str, Type]) -> Type:
     name = pattern.partition(":")[0]
     if name in bound:
         return bound[name]
-    if found := re.fullmatch(r"(array|map)\((.*)\)", pattern):
-        return Type(found[1], tuple(_type(part, bound) for part in found[2].split(",")))
+    if nested := _NESTED.fullmatch(pattern):
+        parts = [_type(part, bound) for part in _COMMA.split(nested[2])]
+        return Type(nested[1], tuple(("", of) if nested[1] == "row" else of for of in parts))
     match pattern:
         case "decimal":
             return bound["T"]
@@ -672,16 +757,19 @@ def _fits(pattern: str, type_: Type, bound: dict[str, Type], is_exact: bool) -> 
         merged = common(bound.get(name, UNKNOWN), type_)
         if merged is None or (kind == "integer" and not type_.is_integer):
             return False
-        if (kind == "ordered" and type_.name in ("json", "map")) or (
-            kind == "text" and type_.name not in _TEXT_TYPES
+        if (
+            (kind == "ordered" and type_.name in ("json", "map", "array"))
+            or (kind == "plain" and type_.name in ("json", "map", "array", "row"))
+            or (kind == "text" and type_.name not in _TEXT_TYPES)
         ):
             return False
         bound[name] = merged
         return True
-    if found := re.fullmatch(r"(array|map)\((.*)\)", pattern):
-        inner = re.split(r",", found[2])
-        return type_.name == found[1] and all(
-            _fits(part, of, bound, is_exact) for part, of in zip(inner, type_.args, strict=True)
+    if nested := _NESTED.fullmatch(pattern):
+        inner = _COMMA.split(nested[2])
+        parts = [of for _, of in type_.args] if type_.name == "row" else type_.args
+        return (type_.name, len(parts)) == (nested[1], len(inner)) and all(
+            _fits(part, of, bound, is_exact) for part, of in zip(inner, parts, strict=True)
         )
     if pattern == "decimal":
         bound["T"] = type_
@@ -718,6 +806,10 @@ def _argument(pattern: str, value: Typed, node: exp.Expr, bound: dict[str, Type]
             return (
                 value.sql if value.type.name == "timestamp" else f"CAST({value.sql} AS TIMESTAMP)"
             )
+    if pattern.endswith(":ordered") and target.name == "row":
+        # Trino compares no rows with a NULL in them
+        fields = (f"{text} IS NOT NULL" for text, _ in fields_of(value))
+        return f"CASE trino_check({' AND '.join(fields)}) WHEN 1 THEN {value.sql} END"
     if value.type.name == target.name and target.name in ("timestamp with time zone",):
         return value.sql
     return coerced(value.sql, value.type, target)

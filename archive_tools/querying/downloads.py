@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,7 +31,8 @@ _DOWNLOADS_AT_A_TIME = 16
 _TRIES = 3
 _CHUNK_BYTES = 1 << 20
 _FASTEST = 1
-_ENDING = ".json.gz"
+#: Of the names of objects.
+ENDING = ".json.gz"
 
 #: Faults that are kept of one object; the rest are counted.
 _KEPT_FAULTS = 1000
@@ -74,13 +75,23 @@ class Downloads:
             found += self._objects[day]
         return found
 
-    def files(self, days: Iterable[date]) -> list[Path]:
+    def files(
+        self, days: Iterable[date], left_out: Callable[[StoredObject], bool] = lambda _: False
+    ) -> list[Path]:
         """Return the files of some days, after downloading what is not here yet.
+
+        Args:
+            days: to be read.
+            left_out: tells of an object that it need not be read.
 
         Raises:
             ToolError: none of them can be read, or there is no room for them.
         """
-        objects = [stored for stored in self.objects(days) if stored.key.endswith(_ENDING)]
+        objects = [
+            stored
+            for stored in self.objects(days)
+            if stored.key.endswith(ENDING) and not left_out(stored)
+        ]
         new = [stored for stored in objects if stored.key not in self._files]
         if isinstance(self.storage, FolderStorage):
             for stored in new:
@@ -93,8 +104,8 @@ class Downloads:
         """Return what is known to be wrong with the objects of some days."""
         found = []
         for stored in self.objects(days):
-            if not stored.key.endswith(_ENDING):
-                found.append(Fault(stored.key, None, f"left out: its name has no {_ENDING}"))
+            if not stored.key.endswith(ENDING):
+                found.append(Fault(stored.key, None, f"left out: its name has no {ENDING}"))
             found += self._faults.get(stored.key, [])
         return found
 
@@ -145,7 +156,7 @@ class Downloads:
         """Return a new file in a folder of the key's day; a key itself can be no name of a file."""
         folder = self.scratch / "/".join(key.split("/")[:4])
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{next(self._numbers)}{_ENDING}"
+        return folder / f"{next(self._numbers)}{ENDING}"
 
     def _download(self, objects: list[StoredObject]) -> None:
         size = sum(stored.size for stored in objects)

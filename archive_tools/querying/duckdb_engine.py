@@ -17,6 +17,8 @@ from ..output import bytes_text, count_text
 from ..reading import Fault
 from ..storage import SNAPSHOTS as SNAPSHOTS_PREFIX
 from ..storage import Storage, StoredObject
+from .compaction import PREFIX as COMPACTED
+from .compaction import Compacted, define_events, find_compacted
 from .database import (
     Database,
     DatabaseError,
@@ -25,7 +27,6 @@ from .database import (
     UnreadableError,
     open_database,
 )
-from .deduplication import define_view, earliest_arrivals
 from .downloads import Downloads, open_downloads
 from .expressions import Read
 from .functions import MACROS
@@ -73,6 +74,11 @@ class DuckDBEngine:
         """The days that the archive has."""
         return self.downloads.storage.days()
 
+    @cached_property
+    def compacted(self) -> Compacted:
+        """The files that `flask archive compact` has written."""
+        return find_compacted(self.downloads.storage, self.database)
+
     def plan(self, sql: str) -> Plan:
         """Return what a query of Athena's dialect would read, without reading it.
 
@@ -116,12 +122,16 @@ class DuckDBEngine:
             f"DuckDB read {count_text(plan.objects, 'object')} of {len(plan.days):,} of "
             f"{count_text(plan.of_days, 'day')}, {bytes_text(plan.size)}"
         )
+        if VIEW in plan.needs.tables and (files := self.compacted.files):
+            scanned += f", and {count_text(len(files), 'month')} of {COMPACTED}"
         faults = self.faults(plan.needs, plan.days)
         return Result(plan.names, [], faults, [scanned], plan.types, count)
 
     def objects(self, wanted: Needs, days: list[date]) -> list[StoredObject]:
         """Return the objects that are read: of some days, and all of the snapshots if any."""
         objects = self.downloads.objects(days)
+        if TABLE not in wanted.tables:
+            objects = [stored for stored in objects if not self.compacted.has(stored)]
         if SNAPSHOTS in wanted.tables:
             objects += self.snapshots.objects(self.snapshots.storage.days())
         return objects
@@ -151,8 +161,7 @@ class DuckDBEngine:
         if SNAPSHOTS in wanted.tables:
             self._define_snapshots()
         if VIEW in wanted.tables:
-            self.database.stream(earliest_arrivals(Days()), list, tell)
-            define_view(self.database)
+            define_events(self.database, self.compacted, self.downloads, self.days, tell)
         for model in wanted.models:
             query = self._query(model, wanted.kinds)
             database = kept.get(model.name) or (model.name in wanted.shared and self.scratch)
@@ -207,7 +216,7 @@ class DuckDBEngine:
             try:
                 return self._done(days, work, with_paths)
             except UnreadableError:
-                if not self._leave_out_corrupt(days):
+                if not self._leave_out_corrupt(days) and not self._compacted_anew():
                     raise
             return self._done(days, work, with_paths)
         except QueryError as error:
@@ -237,6 +246,14 @@ class DuckDBEngine:
         found = self.downloads.leave_out_corrupt(days)
         of_snapshots = self.snapshots.leave_out_corrupt(self.snapshots.used_days)
         return found or of_snapshots
+
+    def _compacted_anew(self) -> bool:
+        """Whether other files have taken the place of those that were to be read."""
+        before, self.compacted = (
+            self.compacted,
+            find_compacted(self.downloads.storage, self.database),
+        )
+        return self.compacted != before
 
     def _path(self) -> str:
         """Return the expression for the address of the object that a row is of."""

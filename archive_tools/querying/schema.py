@@ -1,6 +1,8 @@
 """The tables and the view as deploy/athena defines them, and as DuckDB has them over files."""
 
 import functools
+import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +58,13 @@ def _view_sql() -> str:
     return (SCHEMA / f"{VIEW}.sql").read_text().partition(f"VIEW {VIEW} AS\n")[2]
 
 
+@functools.cache
+def view_definition() -> str:
+    """Return a sum of the view's SQL, without comments: another one is another view."""
+    sql = re.sub(r"--[^\n]*", "", _view_sql())
+    return hashlib.sha256(" ".join(sql.split()).encode()).hexdigest()
+
+
 def view_over(once: str) -> str:
     """Return the view's query over rows of which each is an event's earliest arrival already."""
     tree = parsed(_view_sql())
@@ -66,7 +75,9 @@ def view_over(once: str) -> str:
     return Translator(rows, None).query(tree, None)[0]
 
 
-def table_definition(name: str, files: Sequence[Path], roots: Sequence[Path], path: str) -> str:
+def table_definition(
+    name: str, files: Sequence[Path], roots: Sequence[Path], path: str, alias: str = ""
+) -> str:
     """Return the statement that makes a table of some files.
 
     Args:
@@ -75,6 +86,7 @@ def table_definition(name: str, files: Sequence[Path], roots: Sequence[Path], pa
         roots: the folders that have `webhooks/year=…/month=…/day=…/`, or that of another prefix,
             with the files.
         path: the expression for `$path`, out of `filename`.
+        alias: what it is called, if not by its name.
     """
     # the days are cut out of the names, since DuckDB's own reading of partitions takes folders
     # above the archive for some more
@@ -87,7 +99,7 @@ def table_definition(name: str, files: Sequence[Path], roots: Sequence[Path], pa
         for n, column in enumerate(PARTITIONS, 2)
     )
     return f"""
-        CREATE OR REPLACE VIEW {name} AS SELECT {", ".join(stored_columns(name))},
+        CREATE OR REPLACE VIEW {alias or name} AS SELECT {", ".join(stored_columns(name))},
           {partitions}, {path} AS "$path"
         FROM (SELECT *, CASE {cases} END AS key FROM {_lines(name, files)})
     """  # noqa: S608 - of our own names

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from .index import Entry, Index, Visibility
-from .stripe_api import Event
+from .pages import Event
 from .subscription import Subscription
 from .time_range import TimeRange
 

@@ -1,10 +1,21 @@
-"""The options that reconcile and backfill have in common."""
+"""The options that the commands that ask Stripe have in common."""
 
 import click
 
 #: Requests a second. An endpoint of the API takes 25 of all of an account's keys together.
 #: https://docs.stripe.com/rate-limits
 _DEFAULT_RATE = 20.0
+
+
+def rate_option(command: click.decorators.FC) -> click.decorators.FC:
+    """Give a command `--rate`."""
+    return click.option(
+        "--rate",
+        type=click.FloatRange(0.1, 100),
+        default=_DEFAULT_RATE,
+        show_default=True,
+        help="Requests to Stripe a second; it takes 25, and others may need some of them.",
+    )(command)
 
 
 def stripe_options(command: click.decorators.FC) -> click.decorators.FC:
@@ -15,13 +26,7 @@ def stripe_options(command: click.decorators.FC) -> click.decorators.FC:
             is_flag=True,
             help="Write also where the archive cannot be read as a whole or looks like another's.",
         ),
-        click.option(
-            "--rate",
-            type=click.FloatRange(0.1, 100),
-            default=_DEFAULT_RATE,
-            show_default=True,
-            help="Requests to Stripe a second; it takes 25, and others may need some of them.",
-        ),
+        rate_option,
         click.option(
             "--type",
             "types",

@@ -38,6 +38,16 @@ def preflight(api: StripeApi, index: Index, expected: Subscription) -> None:
             f"give these credentials the right to read it: `flask archive verify` names each. "
             f"{_FORCE}",
         )
+    check_owner(api, index)
+
+
+def check_owner(api: StripeApi, index: Index) -> None:
+    """Return where the archive has no events, or some that the key knows.
+
+    Raises:
+        RefusedError: the key may not read Events.
+        ToolError: the archive is of the other mode, or of an account that the key does not know.
+    """
     counts = Counter(entry.visibility for entry in index.entries.values())
     visible = [Visibility.LISTED, Visibility.OTHER_TYPE]
     hidden = counts[Visibility.OTHER_MODE] + counts[Visibility.CONNECTED_ACCOUNT]

@@ -9,7 +9,7 @@ from typing import Any
 from ..output import cell, count_text, table
 from .comparison import Comparison
 from .index import Entry, Scope, Visibility
-from .stripe_api import Event
+from .pages import Event
 
 _MOST_ROWS = 30
 
@@ -28,6 +28,8 @@ class Report:
     repair_refused: str
     """Why `--repair` would write nothing; empty where it would write what is missing."""
     notes: list[str] = field(default_factory=list)
+    endpoint_findings: Sequence[str] = ()
+    """What somebody should change at the endpoint."""
 
     def __post_init__(self) -> None:
         """Look up what Stripe has not listed."""
@@ -43,9 +45,9 @@ class Report:
 
     @property
     def status(self) -> int:
-        """The exit status: 1 where something is missing, unknown or unreadable, else 0."""
+        """The exit status: 1 where something is missing, unknown, unreadable or to be changed."""
         found = self.missing or self.unknown or self.comparison.index.faults.count
-        return int(bool(found or self._nothing_compared))
+        return int(bool(found or self.endpoint_findings or self._nothing_compared))
 
     def text(self) -> str:
         """Return what people read."""
@@ -73,6 +75,7 @@ class Report:
             yield f"Archived, and unknown to Stripe: {count_text(len(self.unknown), 'event')}"
             where = [f"{name}: {_where(entry)}" for name, entry in self.unknown.items()]
             yield from _first(where, len(where))
+        yield from self.endpoint_findings
         yield self._last_line()
 
     def _advice(self) -> Iterator[str]:
@@ -141,6 +144,7 @@ class Report:
             },
             "faults": [str(fault) for fault in index.faults.first],
             "fault_count": index.faults.count,
+            "endpoint_findings": list(self.endpoint_findings),
             "notes": self.notes,
         }
 

@@ -1,12 +1,13 @@
-"""Stripe's API, as far as the tools need it: events, by page or by id, and webhook endpoints.
+"""Stripe's API, as far as the tools need it: lists by page, events by id, and webhook endpoints.
 
 The only module that talks to Stripe. It knows requests, retries and refusals, and no archive.
 """
 
 import http.client
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,13 +16,14 @@ import stripe
 from ..errors import ToolError
 from ..output import note
 from ..settings import ToolSettings
+from .pages import C, Event, Page, StripeObject, decoder
 from .rate_limiter import RateLimiter, backoff_s
 
 T = TypeVar("T")
 
-#: The most events that a page has, and the most types that a request can name.
-#: https://docs.stripe.com/api/events/list
-PAGE_EVENTS = 100
+#: The most objects that a page has. https://docs.stripe.com/api/pagination
+PAGE_LIMIT = 100
+#: The most types that a request can name. https://docs.stripe.com/api/events/list
 MAX_TYPES = 20
 
 _ATTEMPTS = 8
@@ -30,12 +32,21 @@ _TIMEOUT_S = (10.0, 60.0)
 _LONGEST_WAIT_S = 60.0
 
 _KEY_FIX = (
-    "make a restricted key in the Stripe Dashboard (Developers, API keys) that may read Events "
-    "and Webhook Endpoints, and set STRIPE_API_KEY to it"
+    "make a restricted key in the Stripe Dashboard (Developers, API keys) that may read what "
+    "docs/ARCHIVE_TOOLS.md names for this command, and set STRIPE_API_KEY to it"
 )
 
-#: A backslash with what it escapes; half of a surrogate pair is captured.
-_ESCAPE = re.compile(rb"\\(?:(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+#: What a restricted key must be allowed to read for each list, in the words of the Dashboard.
+PERMISSIONS = {
+    "/v1/balance_transactions": "Balance",
+    "/v1/coupons": "Coupons",
+    "/v1/customers": "Customers",
+    "/v1/prices": "Prices",
+    "/v1/products": "Products",
+    "/v1/subscription_items": "Subscriptions",
+    "/v1/subscriptions": "Subscriptions",
+    "/v1/webhook_endpoints": "Webhook Endpoints",
+}
 
 
 class RefusedError(ToolError):
@@ -47,39 +58,6 @@ class RefusedError(ToolError):
         self.status = status
 
 
-class Event(msgspec.Struct, frozen=True):
-    """The columns of an event that the tools need; the rest is not decoded.
-
-    https://docs.stripe.com/api/events/object
-    """
-
-    id: str
-    type: str
-    created: int
-    """Unix seconds."""
-    pending_webhooks: int = 0
-    """Endpoints to which Stripe has not delivered it yet and still tries to."""
-
-
-class ListedEvent(NamedTuple):
-    """An event, and its JSON as it stood in the page."""
-
-    event: Event
-    payload: bytes
-
-
-class Page(NamedTuple):
-    """A page of events, in the order in which they came."""
-
-    events: list[ListedEvent]
-    has_more: bool
-
-
-class _EventList(msgspec.Struct):
-    data: list[msgspec.Raw]
-    has_more: bool
-
-
 class Endpoint(msgspec.Struct, frozen=True):
     """The columns of a webhook endpoint that the tools need.
 
@@ -89,6 +67,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     id: str
     url: str
     enabled_events: list[str]
+    api_version: str | None = None
+    """In which its events are rendered; None for the account's default, whatever that becomes."""
     status: str = "enabled"
     application: str | None = None
     """Set where it is for connected accounts, or was made by an application."""
@@ -99,36 +79,15 @@ class _EndpointList(msgspec.Struct):
     has_more: bool
 
 
-_decode_event = msgspec.json.Decoder(Event).decode
-_decode_events = msgspec.json.Decoder(_EventList).decode
 _decode_endpoints = msgspec.json.Decoder(_EndpointList).decode
+_decode_events = decoder(Event)
+_decode_items = decoder(StripeObject)
 
 
-def decode_page(body: bytes) -> Page:
-    """Return the page of events that an answer holds.
-
-    100 events of 2 KB take 0.4 ms; made into objects of the `stripe` library it would be 100.
-
-    Raises:
-        ValueError: it is not a list of events.
-    """
-    try:
-        return _page(body, body)
-    except msgspec.DecodeError:
-        # JSON allows an escaped lone surrogate and msgspec does not; the lengths stay the same
-        return _page(_ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body), body)
-
-
-def _page(readable: bytes, body: bytes) -> Page:
-    """Return the page with the columns of `readable` and the payloads of `body`."""
-    listed = _decode_events(readable)
-    events, position = [], 0
-    for raw in map(bytes, listed.data):
-        position = readable.index(raw, position)
-        end = position + len(raw)
-        events.append(ListedEvent(_decode_event(raw), body[position:end]))
-        position = end
-    return Page(events, listed.has_more)
+class _Answer(NamedTuple, Generic[T]):
+    value: T
+    asked_at: float
+    api_version: str | None
 
 
 class StripeApi:
@@ -159,7 +118,7 @@ class StripeApi:
 
     def events(
         self, first: int, last: int, types: Sequence[str] = (), after: str | None = None
-    ) -> Page:
+    ) -> Page[Event]:
         """Return a page of the events created in a range of Unix seconds, both ends included.
 
         Stripe gives the newest first, of the last 30 days. `after` is the id of the last event of
@@ -169,11 +128,52 @@ class StripeApi:
             RefusedError: Stripe refused.
             ToolError: it did not answer after several attempts.
         """
+        named = [("types[]", name) for name in types]
+        return self.objects("/v1/events", _decode_events, first, last, after, named)
+
+    def objects(
+        self,
+        path: str,
+        decode: Callable[[bytes], Page[C]],
+        first: int,
+        last: int,
+        after: str | None = None,
+        besides: Iterable[tuple[str, str]] = (),
+    ) -> Page[C]:
+        """Return a page of the objects of a list that were created in a range of Unix seconds.
+
+        Both ends are included, the newest come first. `after` is the id of the last object of the
+        page before; `besides` are parameters of the list's own.
+
+        Raises:
+            RefusedError: Stripe refused.
+            ToolError: it did not answer after several attempts.
+        """
         query = [("created[gte]", str(first)), ("created[lte]", str(last))]
-        query += [("limit", str(PAGE_EVENTS)), *(("types[]", name) for name in types)]
+        query += [("limit", str(PAGE_LIMIT)), *besides]
         if after:
             query.append(("starting_after", after))
-        return self._get("/v1/events", query, decode_page)
+        answer = self._ask(path, query, decode)
+        return answer.value._replace(asked_at=answer.asked_at, api_version=answer.api_version)
+
+    def subscription_items(self, subscription: str) -> list[bytes]:
+        """Return the JSON of all items of a subscription, each as it stood in the list.
+
+        Raises:
+            RefusedError: Stripe refused; with status 404, there is no such subscription.
+            ToolError: it did not answer after several attempts.
+        """
+        found: list[bytes] = []
+        query = [("subscription", subscription), ("limit", str(PAGE_LIMIT))]
+        more = [*query]
+        while more:
+            page = self._get("/v1/subscription_items", more, _decode_items)
+            found += [payload for _, payload in page.items]
+            turned = page.has_more and page.items
+            after = [*query, ("starting_after", page.items[-1].columns.id)] if turned else []
+            # not for ever, where a stand-in does not know `starting_after`
+            more = after if after != more else []
+        return found
 
     def has_event(self, event_id: str) -> bool:
         """Return whether Stripe knows an event of the key's account and mode.
@@ -206,14 +206,20 @@ class StripeApi:
         return found
 
     def _get(self, path: str, query: Iterable[tuple[str, str]], decode: Callable[[bytes], T]) -> T:
+        return self._ask(path, query, decode).value
+
+    def _ask(
+        self, path: str, query: Iterable[tuple[str, str]], decode: Callable[[bytes], T]
+    ) -> _Answer[T]:
         url = f"{self._base}{path}?{urlencode(list(query))}"
         for attempt in range(1, _ATTEMPTS + 1):
             self._limiter.wait()
             wait_s = backoff_s(attempt)
+            asked_at = time.time()
             try:
                 body, status, headers = self._client.request("get", url, self._headers)
                 if status == http.client.OK:
-                    return decode(body)
+                    return _Answer(decode(body), asked_at, headers.get("Stripe-Version"))
             except stripe.APIConnectionError:
                 problem = "no answer"
             except (ValueError, msgspec.MsgspecError):
@@ -252,11 +258,14 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
 
 
 def _refusal(path: str, status: int, body: bytes) -> RefusedError:
-    what = "Webhook Endpoints" if path == "/v1/webhook_endpoints" else "Events"
+    what = PERMISSIONS.get(path, "Events")
     if status == http.client.UNAUTHORIZED:
         return RefusedError(status, "Stripe does not accept STRIPE_API_KEY (401)", _KEY_FIX)
     if status == http.client.FORBIDDEN:
         fix = f"give the restricted key the permission to read {what} in the Stripe Dashboard"
+        # Stripe's own name for it, which no message can make a secret of
+        if found := re.search(rb"\brak_[a-z_]{1,60}", body):
+            fix += f", which Stripe's answer calls {found[0].decode()}"
         return RefusedError(status, f"STRIPE_API_KEY may not read {what} (403)", fix)
     # the code alone: a message quotes what was sent
     found = re.search(rb'"code"\s*:\s*"([a-z0-9_]{1,60})"', body)

@@ -1,4 +1,4 @@
-"""Which types of events the service's endpoint receives, by Stripe's `enabled_events`."""
+"""Which types of events the service's endpoint receives, and in which API version, by Stripe."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from .options import matches
 from .stripe_api import Endpoint, RefusedError, StripeApi
 
 _PATH = "/webhook/stripe"
+
+#: The newest of Stripe's API versions that the models of deploy/athena/models were tried with.
+NEWEST_VERSION = "2026-10-28.endive"
 
 #: `*` leaves these out: an endpoint receives them only where it names them. They are the types that
 #: https://docs.stripe.com/api/events/types marks "Selection required", read on 2026-11-24 as it
@@ -48,6 +51,8 @@ class Subscription:
     """Of the endpoint."""
     notes: tuple[str, ...] = ()
     """For people: why it is these."""
+    findings: tuple[str, ...] = ()
+    """What somebody should change at the endpoint, each with the fix."""
     unknown: str = ""
     """Why the types cannot be known; empty where Stripe or an option names them."""
 
@@ -91,7 +96,8 @@ def subscription(api: StripeApi, endpoint: str | None) -> Subscription:
     # that an application has made for an account looks the same, and may be the only one
     own = [one for one in ours if not one.application] or ours
     enabled = frozenset(name for one in own for name in one.enabled_events)
-    return Subscription((), enabled, tuple(map(cell, _notes(ours, own))))
+    notes, findings = tuple(map(cell, _notes(ours, own))), tuple(map(cell, _findings(ours)))
+    return Subscription((), enabled, notes, findings)
 
 
 def _is(endpoint: Endpoint, wanted: str | None) -> bool:
@@ -102,7 +108,7 @@ def _is(endpoint: Endpoint, wanted: str | None) -> bool:
 
 def _unknown(why: str) -> Subscription:
     note = f"{why}: events of all types are expected. --type says which."
-    return Subscription((), frozenset("*"), (note,), why)
+    return Subscription((), frozenset("*"), (note,), unknown=why)
 
 
 def _notes(ours: Sequence[Endpoint], own: Sequence[Endpoint]) -> Iterator[str]:
@@ -114,3 +120,23 @@ def _notes(ours: Sequence[Endpoint], own: Sequence[Endpoint]) -> Iterator[str]:
     if len({frozenset(endpoint.enabled_events) for endpoint in own}) > 1:
         names = " and ".join(endpoint.id for endpoint in own)
         yield f"{names} differ, and what any of them receives is expected: --endpoint chooses"
+
+
+def _findings(ours: Sequence[Endpoint]) -> Iterator[str]:
+    """Yield what is wrong with the API versions: Stripe takes one only for a new endpoint.
+
+    https://docs.stripe.com/webhooks/versioning
+    """
+    anew = f"make the endpoint anew with api_version={NEWEST_VERSION}: docs/OPERATIONS.md has how"
+    for endpoint in ours:
+        if endpoint.api_version is None:
+            yield (
+                f"{endpoint.id} has no API version of its own: its events change when the "
+                f"account's default does. Fix: {anew}"
+            )
+        # each begins with its date
+        elif endpoint.api_version[:10] > NEWEST_VERSION[:10]:
+            yield (
+                f"{endpoint.id} has API version {endpoint.api_version}, and the models know none "
+                f"newer than {NEWEST_VERSION}. Fix: update this software, or {anew}"
+            )

@@ -1,14 +1,17 @@
 """Stripe's events, one by one, with those that the archive lacks written into it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
 from webhook_app.events.record import events_api_record
 
 from ..output import progress
-from .listing import Window, listing
-from .stripe_api import Event, StripeApi
+from .listing import Window, events_of, listing
+from .options import matches
+from .pages import Event
+from .stripe_api import StripeApi
 from .writing import Writer
 
 
@@ -33,14 +36,18 @@ def transfer(
     Raises:
         ToolError: Stripe refused or did not answer, or the archive did not take an event.
     """
-    with progress("Listing Stripe's events", sum(window.seconds for window in todo)) as bar:
-        for fetched in listing(api, todo, types):
-            for event, payload in fetched.events:
-                if is_missing(event) and writer:
+    left = Counter({window.day: window.seconds for window in todo})
+    with progress("Listing Stripe's events", left.total()) as bar:
+        for fetched in listing(events_of(api, types), todo, lambda: bar.update(0)):
+            for event, payload in fetched.page.items:
+                # Stripe is asked for a few types alone, and a stand-in may ignore that
+                if matches(event.type, types) and is_missing(event) and writer:
                     now = datetime.fromtimestamp(time.time(), UTC)
                     writer.add(events_api_record(payload, now))
-            if fetched.finished:
+            done = fetched.finished
+            left[done.day] -= done.seconds
+            if done.seconds and not left[done.day]:
                 if writer:
                     writer.flush()
-                finished(fetched.finished)
-            bar.update(fetched.seconds)
+                finished(done.day)
+            bar.update(done.seconds)

@@ -113,6 +113,28 @@ resource "aws_iam_policy" "auditor" {
   })
 }
 
+resource "aws_iam_policy" "snapshot" {
+  name        = "${var.stream_name}-${local.region}-snapshot"
+  description = "Writes new snapshots, as flask archive snapshot does; it reads by the policy of auditors."
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat([
+      {
+        Sid       = "Snapshot"
+        Effect    = "Allow"
+        Action    = "s3:PutObject"
+        Resource  = "${aws_s3_bucket.archive.arn}/snapshots/year=????/month=??/day=??/*.json.gz"
+        Condition = { Null = { "s3:if-none-match" = "false" } }
+      },
+      ], [for key in local.keys : {
+        Sid      = "Key"
+        Effect   = "Allow"
+        Action   = "kms:GenerateDataKey"
+        Resource = key
+    }])
+  })
+}
+
 resource "aws_iam_policy" "analyst" {
   name        = "${var.stream_name}-${local.region}-analyst"
   description = "Runs queries and saved queries in the workgroup, in the console and by API."

@@ -76,8 +76,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
       days = 30
     }
   }
+  # not parquet/: the table would name files that are gone, see compact --expire-days
   dynamic "rule" {
-    for_each = var.archive_expiry_days > 0 ? ["webhooks", "errors", "snapshots", "parquet"] : []
+    for_each = var.archive_expiry_days > 0 ? ["webhooks", "errors", "snapshots"] : []
     content {
       id     = "expire-${rule.value}"
       status = "Enabled"

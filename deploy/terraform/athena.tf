@@ -4,8 +4,8 @@ resource "aws_glue_catalog_database" "archive" {
 }
 
 locals {
-  # deploy/athena/stripe_webhooks.sql says the same as DDL, and why
-  columns = [
+  # deploy/athena/stripe_webhooks.sql and stripe_snapshots.sql say the same as DDL, and why
+  webhooks_columns = [
     ["received_at", "string", "arrival, UTC, ISO 8601 with microseconds and Z"],
     ["id", "string", "event id, evt_...; can occur more than once"],
     ["type", "string", "event type, as in charge.succeeded"],
@@ -18,6 +18,30 @@ locals {
     ["stripe_signature", "string", "header as received, to prove the payload by"],
     ["payload", "string", "body as received; json_extract reads it"],
   ]
+  snapshots_columns = [
+    ["snapshot_at", "string", "when it was listed, UTC, ISO 8601 with microseconds and Z"],
+    ["object", "string", "type of the object, as in subscription"],
+    ["id", "string", "id of the object"],
+    ["livemode", "boolean", "false in test mode"],
+    ["account", "string", "connected account, with Connect"],
+    ["api_version", "string", "Stripe API version that rendered the object"],
+    ["payload", "string", "the object as it stood in the list; json_extract reads it"],
+  ]
+  projection = {
+    "EXTERNAL"                      = "TRUE"
+    "projection.enabled"            = "true"
+    "projection.year.type"          = "date"
+    "projection.year.format"        = "yyyy"
+    "projection.year.range"         = "2025,NOW"
+    "projection.year.interval"      = "1"
+    "projection.year.interval.unit" = "YEARS"
+    "projection.month.type"         = "integer"
+    "projection.month.range"        = "1,12"
+    "projection.month.digits"       = "2"
+    "projection.day.type"           = "integer"
+    "projection.day.range"          = "1,31"
+    "projection.day.digits"         = "2"
+  }
 }
 
 resource "aws_glue_catalog_table" "stripe_webhooks" {
@@ -32,22 +56,9 @@ resource "aws_glue_catalog_table" "stripe_webhooks" {
       type = "string"
     }
   }
-  parameters = {
-    "EXTERNAL"                      = "TRUE"
-    "projection.enabled"            = "true"
-    "projection.year.type"          = "date"
-    "projection.year.format"        = "yyyy"
-    "projection.year.range"         = "2025,NOW"
-    "projection.year.interval"      = "1"
-    "projection.year.interval.unit" = "YEARS"
-    "projection.month.type"         = "integer"
-    "projection.month.range"        = "1,12"
-    "projection.month.digits"       = "2"
-    "projection.day.type"           = "integer"
-    "projection.day.range"          = "1,31"
-    "projection.day.digits"         = "2"
-    "storage.location.template"     = "s3://${aws_s3_bucket.archive.bucket}/webhooks/year=$${year}/month=$${month}/day=$${day}/"
-  }
+  parameters = merge(local.projection, {
+    "storage.location.template" = "s3://${aws_s3_bucket.archive.bucket}/webhooks/year=$${year}/month=$${month}/day=$${day}/"
+  })
   storage_descriptor {
     location      = "s3://${aws_s3_bucket.archive.bucket}/webhooks/"
     input_format  = "org.apache.hadoop.mapred.TextInputFormat"
@@ -57,7 +68,41 @@ resource "aws_glue_catalog_table" "stripe_webhooks" {
       parameters            = { "case.insensitive" = "false" }
     }
     dynamic "columns" {
-      for_each = local.columns
+      for_each = local.webhooks_columns
+      content {
+        name    = columns.value[0]
+        type    = columns.value[1]
+        comment = columns.value[2]
+      }
+    }
+  }
+}
+
+resource "aws_glue_catalog_table" "stripe_snapshots" {
+  database_name = aws_glue_catalog_database.archive.name
+  name          = "stripe_snapshots"
+  description   = "One row an object and run, as Stripe's API lists it."
+  table_type    = "EXTERNAL_TABLE"
+  dynamic "partition_keys" {
+    for_each = ["year", "month", "day"]
+    content {
+      name = partition_keys.value
+      type = "string"
+    }
+  }
+  parameters = merge(local.projection, {
+    "storage.location.template" = "s3://${aws_s3_bucket.archive.bucket}/snapshots/year=$${year}/month=$${month}/day=$${day}/"
+  })
+  storage_descriptor {
+    location      = "s3://${aws_s3_bucket.archive.bucket}/snapshots/"
+    input_format  = "org.apache.hadoop.mapred.TextInputFormat"
+    output_format = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
+    ser_de_info {
+      serialization_library = "org.openx.data.jsonserde.JsonSerDe"
+      parameters            = { "case.insensitive" = "false" }
+    }
+    dynamic "columns" {
+      for_each = local.snapshots_columns
       content {
         name    = columns.value[0]
         type    = columns.value[1]

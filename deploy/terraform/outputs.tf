@@ -17,6 +17,11 @@ output "auditor_policy_arn" {
   value       = aws_iam_policy.auditor.arn
 }
 
+output "snapshot_policy_arn" {
+  description = "The policy for flask archive snapshot, besides that of auditors."
+  value       = aws_iam_policy.snapshot.arn
+}
+
 output "analyst_policy_arn" {
   description = "The policy for those who query it in Athena."
   value       = aws_iam_policy.analyst.arn

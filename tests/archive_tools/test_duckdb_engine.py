@@ -211,7 +211,9 @@ def test_what_is_inside_a_translated_function_is_translated_too(folder: Path) ->
 
 
 def test_instants_stay_in_the_order_of_the_query(folder: Path) -> None:
-    sql = "SELECT from_unixtime(n) AS at FROM UNNEST(sequence(1, 100000)) AS t (n) ORDER BY n DESC"
+    tens = "UNNEST(sequence(0, 90000, 10000)) AS u (m)"
+    ones = "UNNEST(sequence(1, 10000)) AS t (n)"
+    sql = f"SELECT from_unixtime(m + n) AS at FROM {tens} CROSS JOIN {ones} ORDER BY m + n DESC"
     with open_duckdb(FolderStorage(folder, "archive")) as engine:
         rows = engine.run(sql).rows
     assert rows == sorted(rows, reverse=True)
@@ -515,7 +517,8 @@ def test_a_query_that_needs_more_memory_than_it_may_is_told_with_the_cure(
     days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_MAX_MEMORY_BYTES", 20_000_000)
-    hungry = "SELECT array_agg(x) FROM UNNEST(sequence(1, 20000000)) AS t (x)"
+    many = "UNNEST(sequence(1, 10000))"
+    hungry = f"SELECT array_agg(x * y) FROM {many} AS t (x) CROSS JOIN {many} AS u (y)"
     with (
         open_duckdb(FolderStorage(days, "archive"), TODAY) as engine,
         pytest.raises(ToolError, match=r"not enough memory(.|\n)*Athena run it"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from archive_tools.reconciling.subscription import NEWEST_VERSION
 from archive_tools.storage import BucketStorage
 from examples import month
 from tests.archive_tools.conftest import Run, stop_clock, store
@@ -99,6 +100,42 @@ def test_what_is_missing_is_named_by_type_hour_and_id(
     assert ids(told["missing"]) == [f"evt_0000{n}" for n in (80, 81, 82, 83)]
     assert told["missing_still_tried"] == 1
     assert told["archived"] == 11
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (None, "we_1 has no API version of its own: its events change when the account's default"),
+        ("2026-11-24.endive", "we_1 has API version 2026-11-24.endive, and the models know none"),
+    ],
+)
+def test_an_endpoint_whose_events_can_change_their_form_is_a_finding(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, version: str | None, said: str
+) -> None:
+    put(archive, *stripe.shelf.events)
+    elsewhere = {**ENDPOINT, "id": "we_2", "url": "https://example.com/", "api_version": None}
+    stripe.endpoints = [{**ENDPOINT, "api_version": version}, elsewhere]
+    result = reconcile(run, stripe)
+    assert result.exit_code == 1
+    first, last = result.stdout.splitlines()
+    assert first.startswith(said)
+    assert f"make the endpoint anew with api_version={NEWEST_VERSION}" in first
+    # for the alarm that looks for it, all is there
+    assert last.startswith("All 10 events of ")
+    assert found(run, stripe)["endpoint_findings"] == [first]
+
+
+@pytest.mark.parametrize("version", ["2020-08-27", "2025-09-30.clover", NEWEST_VERSION])
+def test_an_endpoint_with_a_known_version_is_none(
+    run: Run, stripe: FakeStripe, archive: LocalArchive, version: str
+) -> None:
+    put(archive, *stripe.shelf.events)
+    stripe.endpoints = [{**ENDPOINT, "api_version": version}]
+    assert reconcile(run, stripe).exit_code == 0
+
+
+def test_the_newest_known_version_is_that_of_the_tests_stripe() -> None:
+    assert ENDPOINT["api_version"] == NEWEST_VERSION
 
 
 def test_a_late_delivery_is_no_loss(run: Run, stripe: FakeStripe, archive: LocalArchive) -> None:
@@ -536,6 +573,7 @@ def test_what_a_script_reads(
         "duplicates": {"events": 1, "extra_copies": 1},
         "uncertain_types": [],
         "repair_refused": None,
+        "endpoint_findings": [],
         "faults": [],
         "fault_count": 0,
     }

@@ -12,15 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive_tools.errors import ToolError
-from archive_tools.reconciling.listing import Fetched, listing, windows
+from archive_tools.reconciling import stripe_api
+from archive_tools.reconciling.listing import Fetched, Window, events_of, listing, windows
+from archive_tools.reconciling.pages import Event, Page, decoder
 from archive_tools.reconciling.rate_limiter import RateLimiter, backoff_s
-from archive_tools.reconciling.stripe_api import Page, RefusedError, StripeApi, decode_page
+from archive_tools.reconciling.stripe_api import RefusedError, StripeApi
 from archive_tools.settings import ToolSettings
-from tests.fakes.stripe import KEY, FakeStripe, event
+from tests.fakes.stripe import KEY, VERSION, FakeStripe, event
 from tests.support.service import PROJECT
 
 NOW = 1_795_392_000
 EVENTS = [event(n, NOW - n) for n in range(250)]
+
+decode_page = decoder(Event)
 
 
 @pytest.fixture
@@ -52,8 +56,8 @@ def api(stripe: FakeStripe, clock: Clock) -> StripeApi:
     return StripeApi(told, RateLimiter(1000, lambda: clock.now, clock.sleep))
 
 
-def ids(page: Page) -> list[str]:
-    return [event.id for event, _ in page.events]
+def ids(page: Page[Event]) -> list[str]:
+    return [event.id for event, _ in page.items]
 
 
 def test_a_page_has_the_newest_of_the_range_and_both_of_its_ends(api: StripeApi) -> None:
@@ -61,7 +65,7 @@ def test_a_page_has_the_newest_of_the_range_and_both_of_its_ends(api: StripeApi)
     assert ids(found) == [f"evt_{n:06d}" for n in range(10, 21)]
     assert not found.has_more
     first = api.events(NOW - 249, NOW)
-    assert (len(first.events), first.has_more) == (100, True)
+    assert (len(first.items), first.has_more) == (100, True)
     assert ids(api.events(NOW - 249, NOW, after=ids(first)[-1]))[0] == "evt_000100"
 
 
@@ -74,7 +78,7 @@ def test_only_the_types_that_are_asked_for_come(stripe: FakeStripe, api: StripeA
 
 
 def test_the_payload_is_the_page_s_own_bytes(stripe: FakeStripe, api: StripeApi) -> None:
-    (listed,) = api.events(NOW, NOW).events
+    (listed,) = api.events(NOW, NOW).items
     assert listed.payload == stripe.shelf.rendered(0)
     # and not what an encoder would have made of it
     assert b'\n        "object": {' in listed.payload
@@ -88,7 +92,7 @@ def test_a_page_that_only_a_lenient_parser_reads_is_read_all_the_same(
     stripe.hold(odd)
     found = api.events(NOW - 3, NOW + 5)
     assert ids(found) == ["evt_000900", "evt_000000", "evt_000001", "evt_000002", "evt_000003"]
-    assert [listed.payload for listed in found.events] == [
+    assert [listed.payload for listed in found.items] == [
         stripe.shelf.rendered(n) for n in range(5)
     ]
 
@@ -106,7 +110,7 @@ def test_what_may_pass_is_tried_again(
     stripe: FakeStripe, api: StripeApi, clock: Clock, fault: str
 ) -> None:
     stripe.script.extend([fault, fault])
-    assert len(api.events(NOW - 9, NOW).events) == 10
+    assert len(api.events(NOW - 9, NOW).items) == 10
     assert len(stripe.asked) == 3
     first, second = [seconds for seconds in clock.slept if seconds > 0.01]
     assert 0.25 <= first <= 0.5 <= second <= 1
@@ -129,6 +133,33 @@ def test_threads_that_wait_together_announce_it_once(clock: Clock) -> None:
     assert [limiter.hold(seconds) for seconds in waits] == [True, False, True, False, False]
     clock.now = 2
     assert limiter.hold(4)
+
+
+def test_a_page_tells_when_it_was_asked_for_and_in_which_version(
+    stripe: FakeStripe, api: StripeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the request that was answered, not the first, and not after it."""
+
+    class Requests:
+        """A time that passes with the requests that have arrived."""
+
+        @staticmethod
+        def time() -> float:
+            return len(stripe.asked)
+
+    monkeypatch.setattr(stripe_api, "time", Requests)
+    stripe.script.extend(["429", "500"])
+    page = api.events(NOW, NOW)
+    assert (page.asked_at, page.api_version) == (2, VERSION)
+
+
+def test_all_items_of_a_subscription_are_listed(stripe: FakeStripe, api: StripeApi) -> None:
+    items = [{"id": f"si_{n}", "object": "subscription_item", "created": n} for n in range(230)]
+    stripe.objects["subscriptions"] = [{"id": "sub_1", "items": items}]
+    found = [json.loads(item)["id"] for item in api.subscription_items("sub_1")]
+    assert found == [item["id"] for item in items]
+    with pytest.raises(RefusedError, match="404 resource_missing"):
+        api.subscription_items("sub_2")
 
 
 def test_an_event_is_known_or_not(stripe: FakeStripe, api: StripeApi) -> None:
@@ -211,7 +242,7 @@ class Straight(StripeApi):
 
     def events(
         self, first: int, last: int, types: Sequence[str] = (), after: str | None = None
-    ) -> Page:
+    ) -> Page[Event]:
         query = {"created[gte]": [str(first)], "created[lte]": [str(last)]}
         query["limit"] = [str(self.page_events)]
         if after:
@@ -219,12 +250,12 @@ class Straight(StripeApi):
         return decode_page(self.stripe.page(query))
 
 
-def listed(api: StripeApi, first: int, last: int) -> list[Fetched]:
-    return list(listing(api, windows(first, last), ()))
+def listed(api: StripeApi, first: int, last: int) -> list[Fetched[Event]]:
+    return list(listing(events_of(api), windows(first, last)))
 
 
-def listed_ids(pages: list[Fetched]) -> list[str]:
-    return sorted(one.event.id for fetched in pages for one in fetched.events)
+def listed_ids(pages: list[Fetched[Event]]) -> list[str]:
+    return sorted(one.columns.id for fetched in pages for one in fetched.page.items)
 
 
 @settings(max_examples=60, deadline=None)
@@ -244,12 +275,12 @@ def test_every_event_of_a_range_is_listed_exactly_once(
     pages = listed(Straight(stripe), NOW + first, NOW + first + length)
     inside = (e for e in events if NOW + first <= e["created"] <= NOW + first + length)
     assert listed_ids(pages) == sorted(e["id"] for e in inside)
-    assert sum(fetched.seconds for fetched in pages) == length + 1
+    assert sum(fetched.finished.seconds for fetched in pages) == length + 1
 
 
 def test_an_event_that_happens_meanwhile_shifts_no_page() -> None:
     stripe = FakeStripe(EVENTS)
-    pages = listing(Straight(stripe, 10), windows(NOW - 500, NOW + 500), ())
+    pages = listing(events_of(Straight(stripe, 10)), windows(NOW - 500, NOW + 500))
     found = [next(pages)]
     for n in range(30):
         stripe.hold(event(1000 + n, NOW + n))
@@ -265,7 +296,7 @@ def test_a_crowded_day_is_shared_out() -> None:
     class Slow(Straight):
         def events(
             self, first: int, last: int, types: Sequence[str] = (), after: str | None = None
-        ) -> Page:
+        ) -> Page[Event]:
             time.sleep(0.002)
             seen.add(threading.get_ident())
             return super().events(first, last, types, after)
@@ -283,6 +314,18 @@ def test_a_stand_in_that_cannot_turn_the_page_is_told_of() -> None:
         listed(Straight(stripe), NOW - 10, NOW)
 
 
+def test_who_waits_for_a_page_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar of progress is drawn only when it is told something."""
+    monkeypatch.setattr("archive_tools.reconciling.listing._TICK_S", 0.01)
+    told = threading.Event()
+
+    def fetch(window: Window) -> Page[Event]:
+        assert told.wait(10)
+        return Page([], has_more=False)
+
+    assert len(list(listing(fetch, windows(NOW, NOW), told.set))) == 1
+
+
 def test_an_empty_page_in_the_middle_is_no_end(stripe: FakeStripe, api: StripeApi) -> None:
     """To take it for one would call an archive whole that is not."""
     stripe.fault = "endless"
@@ -295,13 +338,13 @@ def test_who_stops_waits_for_no_thread(stripe: FakeStripe) -> None:
     stripe.fault = "hang"
     code = (
         "import threading, time\n"
-        "from archive_tools.reconciling.listing import listing, windows\n"
+        "from archive_tools.reconciling.listing import events_of, listing, windows\n"
         "from archive_tools.reconciling.rate_limiter import RateLimiter\n"
         "from archive_tools.reconciling.stripe_api import StripeApi\n"
         "from archive_tools.settings import ToolSettings\n"
         f"told = ToolSettings(stripe_api_key={KEY!r}, stripe_api_base={stripe.url!r})\n"
         "api = StripeApi(told, RateLimiter(100))\n"
-        f"pages = listing(api, windows({NOW - 900_000}, {NOW}), ())\n"
+        f"pages = listing(events_of(api), windows({NOW - 900_000}, {NOW}))\n"
         "threading.Thread(target=lambda: next(pages), daemon=True).start()\n"
         "time.sleep(1)\n"
     )

@@ -335,7 +335,8 @@ def test_the_commands_that_need_no_duckdb_run_in_the_image(image: Stage, tmp_pat
         stripe.Event(f"evt_{n}", "invoice.paid", now - 3600 - n, _body(n, now - 3600 - n))
         for n in range(3)
     ]
-    played = stripe.Stripe(events)
+    customer = {"id": "cus_1", "object": "customer", "created": now - 3600, "livemode": True}
+    played = stripe.Stripe(events, [customer])
     with (
         contained(image, tmp_path) as container,
         stripe.serving(played) as address,
@@ -363,12 +364,15 @@ def test_the_commands_that_need_no_duckdb_run_in_the_image(image: Stage, tmp_pat
         told("backfill")
         told("reconcile")
         assert json.loads(told("verify", "--json"))["from_events_api"] == 2
+        assert "Wrote 1 object of live mode" in told("snapshot")
         told("replay", receiver.url)
         assert sorted(receiver.accepted) == sorted(event.rendered() for event in events)
-        for name in sorted({*COMMANDS} - {"verify", "reconcile", "backfill", "replay"}):
+        without = {"verify", "reconcile", "backfill", "snapshot", "replay"}
+        for name in sorted({*COMMANDS} - without):
             words = {
                 "query": ["SELECT 1 AS n"],
                 "export": ["--output", "out"],
+                "compact": [],
                 "report": ["--json"],
             }
             refused = told(name, *words[name], status=2)

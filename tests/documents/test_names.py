@@ -33,6 +33,7 @@ MADE_BY_USE = {
     "import.yaml",
     "stripe-backfill.txt",
     "stripe-replay.jsonl",
+    "stripe-snapshot.txt",
     "terraform.tfvars",
     "resolv.conf",
 }

@@ -1,4 +1,4 @@
-"""Stripe's API on loopback: events by page as Stripe lists them, and faults when told to."""
+"""Stripe's API on loopback: events and objects by page as Stripe lists them, and faults."""
 
 import contextlib
 import json
@@ -18,14 +18,32 @@ from webhook_app.events.record import Record, webhook_record
 
 KEY = "rk_test_reader"
 
+#: In which it renders what is asked for, where the test does not say.
+VERSION = "2026-10-28.endive"
+
+#: The items of a subscription that Stripe embeds.
+EMBEDDED_ITEMS = 10
+
 #: The service's, which receives all types.
 ENDPOINT: dict[str, Any] = {
     "id": "we_1",
     "url": "https://example.com/webhook/stripe",
+    "api_version": VERSION,
     "enabled_events": ["*"],
     "status": "enabled",
     "application": None,
 }
+
+#: The lists of objects, by the last word of the path.
+OBJECT_LISTS = (
+    "balance_transactions",
+    "coupons",
+    "customers",
+    "prices",
+    "products",
+    "subscription_items",
+    "subscriptions",
+)
 
 #: What a fault answers; `reset`, `truncated` and `hang` do something else.
 FAULTS: dict[str, tuple[int, dict[str, str]]] = {
@@ -52,7 +70,7 @@ def event(
     return {
         "id": f"evt_{number:06d}",
         "object": "event",
-        "api_version": "2026-10-28.endive",
+        "api_version": VERSION,
         "created": created,
         "data": {"object": {"id": f"ch_{number}", "object": "charge", "name": "Zoë", "amount": 1}},
         "livemode": False,
@@ -66,6 +84,20 @@ def event(
 def rendered(event: dict[str, Any]) -> bytes:
     """An event's bytes in a list of events: not those of its webhook."""
     return json.dumps(event, indent=2).replace("\n", "\n    ").encode()
+
+
+def embedded(one: dict[str, Any]) -> dict[str, Any]:
+    """An object as it stands in a list: of a subscription's items, the first ten."""
+    if one.get("object") != "subscription":
+        return one
+    return one | {
+        "items": {
+            "object": "list",
+            "data": one["items"][:EMBEDDED_ITEMS],
+            "has_more": len(one["items"]) > EMBEDDED_ITEMS,
+            "url": f"/v1/subscription_items?subscription={one['id']}",
+        }
+    }
 
 
 def delivered(event: dict[str, Any], after_s: float = 2.0) -> Record:
@@ -106,6 +138,9 @@ class FakeStripe:
     def __init__(self, events: Sequence[dict[str, Any]] | Shelf = ()) -> None:
         self.shelf = events if isinstance(events, Shelf) else Shelf(events)
         self.endpoints: list[dict[str, Any]] = []
+        self.objects: dict[str, list[dict[str, Any]]] = {}
+        """By the last word of the path, as in `customers`."""
+        self.version: str | None = VERSION
         self.key = KEY
         self.forbidden: set[str] = set()
         """Paths that the key may not read."""
@@ -149,6 +184,36 @@ class FakeStripe:
     def hang(self) -> None:
         """Wait for the end of the test."""
         self._stopped.wait(30)
+
+    def object_page(self, name: str, query: dict[str, list[str]]) -> tuple[int, bytes]:
+        """A page of a list of objects, with status, as Stripe answers."""
+        if name == "subscription_items":
+            (of,) = query["subscription"]
+            parents = [one for one in self.objects["subscriptions"] if one["id"] == of]
+            if not parents:
+                return 404, b'{"error": {"code": "resource_missing", "message": "No such one"}}'
+            found = parents[0]["items"]
+        else:
+            listed = sorted(self.objects.get(name, []), key=lambda one: -one["created"])
+            first = int(query.get("created[gte]", ["0"])[0])
+            last = int(query.get("created[lte]", ["9" * 12])[0])
+            # without it, the list is documented to have the active ones
+            active = name != "prices" or query.get("active", ["true"]) == ["true"]
+            found = [
+                one
+                for one in listed
+                if first <= one["created"] <= last
+                and (name != "prices" or one["active"] is active)
+                and (query.get("status") == ["all"] or one.get("status") != "canceled")
+            ]
+        if after := query.get("starting_after"):
+            ids = [one["id"] for one in found]
+            if after[0] not in ids:
+                return 400, b'{"error": {"code": "resource_missing", "message": "No such one"}}'
+            found = found[ids.index(after[0]) + 1 :]
+        limit = int(query.get("limit", ["10"])[0])
+        items = b",\n    ".join(rendered(embedded(one)) for one in found[:limit])
+        return 200, _list(f"/v1/{name}", items, len(found) > limit)
 
     def page(self, query: dict[str, list[str]]) -> bytes:
         """A page of events."""
@@ -220,11 +285,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers["Authorization"] != f"Bearer {fake.key}":
             self._answer(401, b'{"error": {"code": "api_key_invalid", "message": "No such key."}}')
         elif parts.path in fake.forbidden:
-            self._answer(403, b'{"error": {"type": "invalid_request_error", "message": "No."}}')
+            name = parts.path.rpartition("/")[2].removesuffix("s")
+            text = f"{KEY} does not do. Having the 'rak_{name}_read' permission would."
+            refusal = {"error": {"type": "invalid_request_error", "message": text}}
+            self._answer(403, json.dumps(refusal).encode())
         elif parts.path == "/v1/events":
             self._answer(200, fake.page(parse_qs(parts.query)))
         elif parts.path == "/v1/webhook_endpoints":
             self._answer(200, self._endpoints(parse_qs(parts.query)))
+        elif (name := parts.path.removeprefix("/v1/")) in OBJECT_LISTS:
+            self._answer(*fake.object_page(name, parse_qs(parts.query)))
         elif (n := fake.shelf.place_of(parts.path.removeprefix("/v1/events/"))) is not None:
             self._answer(200, fake.shelf.rendered(n))
         else:
@@ -271,6 +341,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(announced or len(body)))
+        if version := self.server.fake.version:
+            self.send_header("Stripe-Version", version)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()

@@ -155,7 +155,7 @@ def outputs(parameters: Document) -> dict[str, str]:
     stream = of["StreamName"]
     policies = {
         f"{who.capitalize()}PolicyArn": arn("iam", f"policy/{stream}-{REGION}-{who}", "")
-        for who in ("application", "auditor", "analyst")
+        for who in ("application", "auditor", "snapshot", "analyst")
     }
     return policies | {
         "Environment": f"AWS_REGION={REGION}\nFIREHOSE_DELIVERY_STREAM_NAME={stream}\n"
@@ -201,7 +201,7 @@ def _bucket(of: Document) -> Document:
                 "Prefix": f"{prefix}/",
                 "ExpirationInDays": of["ArchiveExpiryDays"],
             }
-            for prefix in ("webhooks", "errors", "snapshots", "parquet")
+            for prefix in ("webhooks", "errors", "snapshots")
         ]
     retention = {"Mode": of["ObjectLockMode"], "Days": locked}
     return {
@@ -316,7 +316,7 @@ def _stream(of: Document) -> Resources:
 
 
 def _access(of: Document) -> Resources:
-    """Return the one role, its one policy, and the three policies that people attach."""
+    """Return the one role, its one policy, and the four policies that people attach."""
     stream, database, key = of["StreamName"], of["DatabaseName"], of["KmsKeyArn"]
     bucket = f"arn:{PARTITION}:s3:::{of['BucketName']}"
     role = f"{stream}-{REGION}-delivery"
@@ -418,6 +418,19 @@ def _access(of: Document) -> Resources:
                 below("webhooks", "snapshots", "erasures", "manifests"),
             ),
             *with_key("kms:Decrypt"),
+        ),
+        # the key of archive_tools.snapshotting.writing
+        **policy(
+            "snapshot",
+            "Writes new snapshots, as flask archive snapshot does; it reads by the policy of "
+            "auditors.",
+            _allow(
+                "Snapshot",
+                "s3:PutObject",
+                f"{bucket}/snapshots/year={'?' * 4}/month=??/day=??/*.json.gz",
+            )
+            | {"Condition": {"Null": {"s3:if-none-match": "false"}}},
+            *with_key("kms:GenerateDataKey"),
         ),
         **policy(
             "analyst",
@@ -694,6 +707,13 @@ def _athena(of: Document) -> Resources:
             "TableInput": {
                 "Description": "One row a delivery, as received.",
                 **ddl.table(PROJECT / "deploy/athena/stripe_webhooks.sql", bucket),
+            },
+        },
+        ("AWS::Glue::Table", "stripe_snapshots"): {
+            "DatabaseName": database,
+            "TableInput": {
+                "Description": "One row an object and run, as Stripe's API lists it.",
+                **ddl.table(PROJECT / "deploy/athena/stripe_snapshots.sql", bucket),
             },
         },
         # a view of Athena is a Glue table with its SQL in a comment

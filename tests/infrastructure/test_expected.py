@@ -103,6 +103,9 @@ def test_events_land_where_the_table_looks_for_them(parameters: Document) -> Non
     (stream,) = of_type(made, "AWS::KinesisFirehose::DeliveryStream").values()
     table = of_type(made, "AWS::Glue::Table")["stripe_webhooks"]["TableInput"]
     prefix = stream["ExtendedS3DestinationConfiguration"]["Prefix"]
+    snapshots = of_type(made, "AWS::Glue::Table")["stripe_snapshots"]["TableInput"]
+    for key, value in table["Parameters"].items():
+        assert snapshots["Parameters"][key] == value.replace("/webhooks/", "/snapshots/")
     for name, letters in (("year", "yyyy"), ("month", "MM"), ("day", "dd")):
         prefix = prefix.replace(f"!{{timestamp:{letters}}}", f"${{{name}}}")
         assert f"projection.{name}.type" in table["Parameters"]

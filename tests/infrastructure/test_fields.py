@@ -7,6 +7,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from archive_tools.snapshotting.writing import SnapshotRecord
 from archive_tools.storage import folder_of
 from tests.support.service import PROJECT
 from webhook_app.events.record import Record, webhook_record
@@ -16,23 +17,33 @@ from . import ddl
 
 _TYPES = {str: "string", int: "bigint", bool: "boolean"}
 _TABLE = PROJECT / "deploy/athena/stripe_webhooks.sql"
+_SNAPSHOTS = PROJECT / "deploy/athena/stripe_snapshots.sql"
+
+
+def fields_of(record: type) -> list[tuple[str, str]]:
+    """Name and Athena's type of each field of a record, in its order."""
+    hints = get_type_hints(record)
+    kinds = {
+        name: get_args(hints[name])[0] if isinstance(hints[name], UnionType) else hints[name]
+        for name in record.__struct_fields__  # type: ignore[attr-defined]
+    }
+    return [(name, _TYPES[kind]) for name, kind in kinds.items()]
 
 
 @pytest.fixture
 def fields() -> list[tuple[str, str]]:
-    """Name and Athena's type of each field of the record, in its order."""
-    hints = get_type_hints(Record)
-    kinds = {
-        name: get_args(hints[name])[0] if isinstance(hints[name], UnionType) else hints[name]
-        for name in Record.__struct_fields__
-    }
-    return [(name, _TYPES[kind]) for name, kind in kinds.items()]
+    return fields_of(Record)
 
 
 def test_the_table_has_the_fields_of_the_record(fields: list[tuple[str, str]]) -> None:
     # test_expected holds this table against those of both templates
     columns = ddl.table(_TABLE, "bucket")["StorageDescriptor"]["Columns"]
     assert [(column["Name"], column["Type"]) for column in columns] == fields
+
+
+def test_the_table_of_snapshots_has_the_fields_of_theirs() -> None:
+    columns = ddl.table(_SNAPSHOTS, "bucket")["StorageDescriptor"]["Columns"]
+    assert [(c["Name"], c["Type"]) for c in columns] == fields_of(SnapshotRecord)
 
 
 def test_the_guide_has_the_fields_of_the_record(fields: list[tuple[str, str]]) -> None:

@@ -51,7 +51,9 @@ def policy(name: str) -> Allowed:
     return permissions(document(name))
 
 
-@pytest.mark.parametrize(("file", "name"), [("read", "auditor"), ("athena", "analyst")])
+@pytest.mark.parametrize(
+    ("file", "name"), [("read", "auditor"), ("snapshot", "snapshot"), ("athena", "analyst")]
+)
 def test_the_policies_for_other_buckets_are_those_of_the_templates(file: str, name: str) -> None:
     assert json.loads((PROJECT / f"deploy/iam/{file}.json").read_text()) == document(name)
 
@@ -124,7 +126,7 @@ def guard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Guard]:
         found.check(client.meta.service_model.signing_name, operation, parameters)
         return send(client, operation, parameters)
 
-    with mock_aws(), stripe.serving(stripe.Stripe(events())) as address:
+    with mock_aws(), stripe.serving(stripe.Stripe(events(), OBJECTS)) as address:
         monkeypatch.setenv("STRIPE_API_BASE", address)
         fill(tmp_path / "archive")
         monkeypatch.setattr(BaseClient, "_make_api_call", guarded)
@@ -135,6 +137,9 @@ def guard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Guard]:
 
 #: An hour before the tests began.
 CREATED = int(time.time()) - 3600
+
+#: Of a kind that a second run lists from where the first ended.
+OBJECTS = [{"id": "txn_1", "object": "balance_transaction", "created": CREATED}]
 
 
 def body(event_id: str) -> bytes:
@@ -211,6 +216,14 @@ def test_the_policies_of_reader_and_service_together_repair(
     run(*words)
     assert guard.refused == set()
     assert "firehose:PutRecord" in {action for action, _ in guard.used}
+
+
+def test_the_policies_of_reader_and_snapshot_together_write_snapshots(guard: Guard) -> None:
+    guard.allowed = policy("auditor") | policy("snapshot")
+    for _ in range(2):
+        run("snapshot")
+    assert guard.refused == set()
+    assert policy("snapshot") <= guard.used
 
 
 def test_a_query_in_athena_needs_what_the_policy_of_athena_gives(

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from archive_tools.querying.compacting import compact
+from archive_tools.querying.duckdb_engine import open_duckdb
+from archive_tools.storage import FolderStorage
 from deploy.costs import (
     GB,
     PROJECT,
@@ -20,6 +23,8 @@ from deploy.costs import (
     as_text,
     bill,
     billed_bytes,
+    compacted_month_of_the_scan_limit,
+    compaction,
     main,
     month_of_the_scan_limit,
     record_shape,
@@ -223,7 +228,7 @@ def test_the_shape_of_records_gives_back_their_bytes() -> None:
     assert sum(record_shape().spread) == pytest.approx(len(events))
 
 
-def test_gzip_makes_a_buffer_of_events_as_much_smaller_as_is_assumed() -> None:
+def test_a_buffer_of_events_becomes_as_much_smaller_as_is_assumed(tmp_path: Path) -> None:
     """Each event is one of the demo's with every id, time and amount drawn anew.
 
     The demo's own 17 over and over would be found again by gzip, and look 100 times smaller.
@@ -247,8 +252,34 @@ def test_gzip_makes_a_buffer_of_events_as_much_smaller_as_is_assumed() -> None:
         body = re.sub(r"\w+", drawn, chance.choice(events))
         signature = f"t={int(arrival.timestamp())},v1={chance.randbytes(32).hex()}"
         buffer += webhook_record(body.encode(), signature, arrival).line()
-    ratio = len(buffer) / len(gzip.compress(buffer, 6))
-    assert ratio == pytest.approx(Assumptions().gzip_ratio, rel=0.1)
+    packed = gzip.compress(buffer, 6)
+    assert len(buffer) / len(packed) == pytest.approx(Assumptions().gzip_ratio, rel=0.1)
+    _check_parquet(packed, tmp_path)
+
+
+def _check_parquet(packed: bytes, folder: Path) -> None:
+    """The same buffer, compacted: what each column takes."""
+    path = folder / "webhooks/year=2026/month=11/day=23/one.json.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(packed)
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
+        summary, faults = compact(engine)
+        assert not faults
+        sizes: dict[str, int] = dict(
+            engine.database.rows(
+                "SELECT path_in_schema, sum(total_compressed_size) "
+                f"FROM parquet_metadata('{folder}/parquet/*/*/*.parquet') GROUP BY 1"
+            )
+        )
+        ((payloads,),) = engine.database.rows(
+            f"SELECT sum(strlen(payload)) FROM '{folder}/parquet/*/*/*.parquet'"
+        )
+    given, events = Assumptions(), summary.events
+    assert payloads / sizes["payload"] == pytest.approx(given.parquet_payload_ratio, rel=0.1)
+    others = sum(sizes.values()) - sizes["payload"]
+    assert others / events == pytest.approx(given.parquet_columns_bytes, rel=0.1)
+    ids = sizes["id"] + sizes["received_at"]
+    assert ids / events == pytest.approx(given.parquet_ids_bytes, rel=0.1)
 
 
 def test_the_document_holds_what_the_calculator_says_now() -> None:
@@ -342,6 +373,37 @@ def test_the_document_is_written_where_it_lies(
 def test_nonsense_is_refused() -> None:
     for arguments in (["--events", "0"], ["--bytes", "0"], ["--months", "-1"], ["--host", "x"]):
         assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+def test_compaction_is_cheaper_by_what_a_query_does_not_read() -> None:
+    one, ten = (compaction(Usage(events=events)) for events in (10**8, 10**9))
+    assert one.columns_query < one.payload_query < one.objects_query
+    assert ten.columns_query == pytest.approx(10 * one.columns_query, rel=0.01)
+    # from so many queries on, and not before, it pays
+    spent = one.merges_a_month + one.stored_a_month
+    saved = one.objects_query - one.columns_query
+    assert (one.pays_from - 1) * saved < spent <= one.pays_from * saved
+    text = " ".join(DOCUMENT.read_text().split())
+    payload = Usage().event_bytes / Assumptions().parquet_payload_ratio
+    sizes = record_shape().sizes(Usage().event_bytes)
+    packed = sum(sizes) / len(sizes) / Assumptions().gzip_ratio
+    assert f"{payload:.0f} bytes of 5,000, to gzip's {packed:.0f}" in text
+    assert f"some {Assumptions().parquet_columns_bytes:.0f} bytes an event" in text
+    assert packed / Assumptions().parquet_columns_bytes == pytest.approx(16, abs=0.5)
+    whole = payload + Assumptions().parquet_columns_bytes
+    assert whole / packed == pytest.approx(3 / 5, abs=0.02)
+
+
+def test_the_scaling_guide_names_the_months_with_compaction() -> None:
+    text = (PROJECT / "docs/SCALING.md").read_text()
+    for name, events in {"1 million": 10**6, "10 million": 10**7, "100 million": 10**8,
+                         "1 billion": 10**9}.items():  # fmt: skip
+        months = (
+            month_of_the_scan_limit(events),
+            compacted_month_of_the_scan_limit(events, True),
+            compacted_month_of_the_scan_limit(events, False),
+        )
+        assert f"| {name} | {' | '.join(f'{month:,}' for month in months)} |" in text
 
 
 def test_the_scaling_guide_names_the_same_months() -> None:

@@ -37,7 +37,15 @@ def object_key(record: Record) -> str:
     The layout is the one Firehose is told to write:
     `webhooks/year=2026/month=11/day=23/<time>-<random>.json.gz`.
     """
-    # received_at is 2026-11-23T09:03:45.123456Z
-    year, month, day = record.received_at[:10].split("-")
-    name = record.received_at.replace(":", "-")
-    return f"webhooks/year={year}/month={month}/day={day}/{name}-{secrets.token_hex(8)}.json.gz"
+    return dated_key("webhooks", record.received_at)
+
+
+def dated_key(prefix: str, moment: str, name: str = "") -> str:
+    """Return a new key of the dated layout below a prefix, with `name` behind the time.
+
+    `moment` is UTC as in 2026-11-23T09:03:45.123456Z.
+    """
+    year, month, day = moment[:10].split("-")
+    time = moment.replace(":", "-")
+    unique = f"{name}-{secrets.token_hex(8)}"
+    return f"{prefix}/year={year}/month={month}/day={day}/{time}{unique}.json.gz"

@@ -34,10 +34,18 @@ class LocalArchive:
         Raises:
             ArchiveError: the disk is full, the folder is gone or read-only, or another OSError.
         """
-        path = self._folder / object_key(record)
+        self.store(object_key(record), record.line())
+
+    def store(self, key: str, lines: bytes) -> None:
+        """Store lines as the gzip file `key`, which is new; on the disk before this returns.
+
+        Raises:
+            ArchiveError: as `put`.
+        """
+        path = self._folder / key
         try:
             self._make_durable(path.parent)
-            _write_durably(path, gzip.compress(record.line(), 6, mtime=0))
+            _write_durably(path, gzip.compress(lines, 6, mtime=0))
         except OSError as error:
             self._durable_day = None
             raise ArchiveError(f"{self._folder}: {error.strerror or error}") from error

@@ -73,7 +73,7 @@ run "every_option_is_taken" {
     error_message = "0 silence_hours is no alarm"
   }
   assert {
-    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.archive.rule : rule.id if startswith(rule.id, "expire-")] == ["expire-query-results", "expire-webhooks", "expire-errors", "expire-snapshots", "expire-parquet"]
+    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.archive.rule : rule.id if startswith(rule.id, "expire-")] == ["expire-query-results", "expire-webhooks", "expire-errors", "expire-snapshots"]
     error_message = "archive_expiry_days ends what is made of events, too"
   }
   assert {

@@ -1,0 +1,1 @@
+"""Objects as Stripe's API lists them: what `snapshot` is made of."""
