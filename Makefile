@@ -13,9 +13,10 @@ help: ## show this
 run: $(BIN)/.run .env ## start the service on a local archive, on this machine only [PORT=3001]
 	@BIND_HOST=127.0.0.1 exec sh -c "exec $$(sed -n 's/^web: //p' Procfile)"
 
-demo: $(BIN)/.dev ## send events through the service and query the archive [EVENTS=folder]
+demo: $(BIN)/.dev ## send events through the service, query the archive, report a year [EVENTS=folder]
 	@echo "Starting the service on an archive of its own; the events and queries follow …"
 	@python -m examples $(if $(EVENTS),--events "$(EVENTS)")
+	$(if $(EVENTS),,@echo && python -m examples.revenue)
 
 test: lint ## lint, types and all tests [TESTS=folder]
 	pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)

@@ -15,18 +15,21 @@ from tests.support.service import running
 from webhook_app.cli.sender import SAMPLES, Delivered, body_of, deliver
 from webhook_app.events.signature import sign
 
+WORKSPACE = Path(".demo")
+
 SAMPLE_QUERY = """\
 SELECT type, COUNT(*) AS count FROM stripe_webhooks
 WHERE year = '{}' AND month = '{}' AND day = '{}' GROUP BY type ORDER BY count DESC"""
 
 #: What can be done with the archive that was made; a test runs these lines.
 NEXT = """
-The archive is in .demo/archive, until the next demo. Put it to use (docs/ARCHIVE_TOOLS.md):
+The archive of these events is in .demo/archive, until the next demo. Put it to use
+(docs/ARCHIVE_TOOLS.md):
 
     export ARCHIVE_DIR=.demo/archive REPLAY_SECRET=whsec_of_your_endpoint
     .venv/bin/flask archive query arrivals
     .venv/bin/flask archive verify --secrets .demo/secret.txt
-    .venv/bin/flask archive report --output .demo/report.html
+    .venv/bin/flask archive report --only deliveries --output .demo/deliveries.html
     .venv/bin/flask archive export --output .demo/export
     .venv/bin/flask archive replay http://localhost:8000/webhook --dry-run
 
@@ -54,22 +57,21 @@ def main(events: Path | None) -> None:
     if not files:
         raise click.ClickException(f"{events} has no file *.json")
     bodies = [body_of(str(path), path.read_bytes()) for path in files]
-    workspace = Path(".demo")
-    shutil.rmtree(workspace, ignore_errors=True)
-    workspace.mkdir()
-    folder = workspace / "archive"
-    _keep(bodies, workspace / "stripe")
+    shutil.rmtree(WORKSPACE, ignore_errors=True)
+    WORKSPACE.mkdir()
+    folder = WORKSPACE / "archive"
+    _keep(bodies, WORKSPACE / "stripe")
 
     secret = f"whsec_{secrets.token_hex(16)}"
-    (workspace / "secret.txt").write_text(f"{secret}\n")
-    answers = _send(bodies, secret, folder, workspace / "service.log")
+    (WORKSPACE / "secret.txt").write_text(f"{secret}\n")
+    answers = _send(bodies, secret, folder, WORKSPACE / "service.log")
     click.echo("\n" + "\n".join(archive.tree(folder)))
     for day in archive.partitions(folder):
         sql = SAMPLE_QUERY.format(*day)
         click.echo(f"\n{sql}\n")
         with open_duckdb(FolderStorage(folder.absolute(), str(folder))) as engine:
             found = engine.run(sql)
-        _show(found.names, found.rows)
+        show(found.names, found.rows)
 
     payloads = Counter(record["payload"].encode() for record in archive.records(folder))
     acknowledged = sum(answer.status == 200 for answer in answers)
@@ -81,7 +83,7 @@ def main(events: Path | None) -> None:
         f"\np50 {_quantile(times, 0.5):.1f} ms, p99 {_quantile(times, 0.99):.1f} ms"
     )
     if {acknowledged, payloads.total(), identical} != {len(bodies)}:
-        raise click.ClickException(f"these should be the same; see {workspace / 'service.log'}")
+        raise click.ClickException(f"these should be the same; see {WORKSPACE / 'service.log'}")
     click.echo(NEXT)
 
 
@@ -106,7 +108,8 @@ def _send(bodies: list[bytes], secret: str, folder: Path, log: Path) -> list[Del
             return [delivery.result() for delivery in finished]
 
 
-def _show(names: list[str], rows: list[tuple[object, ...]]) -> None:
+def show(names: list[str], rows: list[tuple[object, ...]]) -> None:
+    """Print rows as a table."""
     table = [names, *([str(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:

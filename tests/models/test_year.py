@@ -4,22 +4,20 @@ The prices in euros are 19 for starter, 49 for studio and 29 a seat for team, in
 32, in yen 2800, 7800 and 4500. A year costs ten months, so a month of a year counts 10/12 of them.
 """
 
-import gzip
+import contextlib
 import itertools
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from click.testing import CliRunner
 
-from archive_tools.cli import archive
-from archive_tools.storage import folder_of
-from examples import year
-from webhook_app.events.record import webhook_record
+from examples import analytics, revenue
+from tests.support.service import PROJECT
 
 D = Decimal
 
@@ -46,25 +44,29 @@ class Models:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file with them."""
     folder = tmp_path_factory.mktemp("year")
-    stripe = year.shop()
-    # as the service writes them, but a day in one object, which is quicker
-    days: dict[date, list[bytes]] = defaultdict(list)
-    for delivery in year.deliveries(stripe):
-        line = webhook_record(delivery.body, "t=1,v1=0", delivery.arrives).line()
-        days[delivery.arrives.date()].append(line)
-    for day, lines in days.items():
-        path = folder / "archive" / folder_of(day) / "day.json.gz"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(gzip.compress(b"".join(lines), 1))
-    year.write_snapshot(folder / "archive", stripe)
-    words = ["build", "--archive", str(folder / "archive"), "--today", str(year.TODAY)]
-    target = folder / "analytics.duckdb"
-    built = CliRunner().invoke(archive, [*words, "--output", str(target)])
-    assert built.exit_code == 0, built.output
-    with duckdb.connect(str(target), read_only=True) as database:
+    with contextlib.chdir(folder):
+        shown = CliRunner().invoke(revenue.main)
+    assert shown.exit_code == 0, shown.output
+    # November's new customers, and the closing MRR of the last month
+    assert "195.83" in shown.output
+    assert "1131.70" in shown.output
+    assert "<html" in (folder / ".demo/report.html").read_text()
+    return folder / ".demo/analytics.duckdb"
+
+
+@pytest.fixture(scope="module")
+def models(built: Path) -> Iterator[Models]:
+    with duckdb.connect(str(built), read_only=True) as database:
         yield Models(database)
+
+
+def test_the_guide_has_the_answers_and_the_dictionary_of_the_models(built: Path) -> None:
+    text = (PROJECT / "docs/ANALYTICS.md").read_text()
+    command = "`python -m examples.analytics docs/ANALYTICS.md` mends it"
+    assert analytics.renewed_document(text, built) == text, command
 
 
 def movements(row: Row) -> dict[str, Decimal]:
