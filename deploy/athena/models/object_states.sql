@@ -17,7 +17,8 @@
 --   is_last: whether it is the last state of its second
 --   is_latest: whether it is the object's latest state
 CREATE OR REPLACE VIEW object_states AS
--- data and previous are large: no window and no sort carries them, they are joined to the ranks
+-- data and previous are large: no window and no sort carries them. They are joined to the ranks, which
+-- stand at the right of the join: Trino keeps that side in memory.
 WITH keys AS (
   SELECT
     account, livemode, object, id, as_of, event_id, type, api_version, source, received_at,
@@ -42,10 +43,10 @@ crowded AS (
     counted.account, counted.livemode, counted.object, counted.id, counted.second,
     array_agg(CAST(ROW(counted.state_key, states.data, states.previous)
       AS ROW(state_key varchar, data varchar, previous varchar))) AS states
-  FROM counted
-  JOIN object_events AS states
-    ON states.object = counted.object AND states.id = counted.id
-    AND states.state_key = counted.state_key
+  FROM object_events AS states
+  JOIN counted
+    ON counted.object = states.object AND counted.id = states.id
+    AND counted.state_key = states.state_key
   WHERE place = 2 AND in_place > 1
   GROUP BY counted.account, counted.livemode, counted.object, counted.id, counted.second
 ),
@@ -203,6 +204,6 @@ SELECT
   IF(data_key = placed.state_key, states.previous) AS previous,
   placed.place = 4 AND placed.object <> 'subscription' AS is_deleted,
   is_last, is_latest, placed.state_key
-FROM placed
-JOIN object_events AS states
-  ON states.object = placed.object AND states.id = placed.id AND states.state_key = placed.data_key
+FROM object_events AS states
+JOIN placed
+  ON placed.object = states.object AND placed.id = states.id AND placed.data_key = states.state_key
