@@ -2,21 +2,22 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlglot import exp
 
 from . import functions
-from .casts import cast, coerced, local
-from .dialect import only, refused
+from .casts import cast, coerced, fields_of, local
+from .dialect import AthenaSelect, only, refused
 from .types import (
     BIGINT,
-    BOOLEAN,
     DATE,
     DOUBLE,
     INTEGER,
     JSON,
+    MONTHS,
     UNKNOWN,
     VARCHAR,
     Type,
@@ -37,21 +38,17 @@ _FOREIGN_PATTERN = re.compile(r"\(\?[=!<>]|[*+?}]\+|\\[1-9kRXhHZG]|&&|\[[^\]]*\[
 #: A group that may take no part in a match: NULL in Trino, empty in DuckDB.
 _OPTIONAL_GROUP = re.compile(r"\)[?*]|\)\{0|\|")
 
+#: A nested type in a signature, and what separates its parts.
+_NESTED = re.compile(r"(array|map|row)\((.*)\)")
+_COMMA = re.compile(r",(?![^(]*\))")
+
 _TEXT_TYPES = ("varchar", "boolean", "decimal", "date", "tinyint", "smallint", "integer", "bigint")
+
+_LAMBDA = Type("lambda")
 
 _DAY_UNITS = ("day", "week", "month", "quarter", "year")
 _CLOCK_UNITS = ("millisecond", "second", "minute", "hour")
-_ADD = {
-    "millisecond": "to_microseconds({} * 1000)",
-    "second": "to_seconds({})",
-    "minute": "to_minutes({})",
-    "hour": "to_hours({})",
-    "day": "to_days(CAST({} AS INTEGER))",
-    "week": "to_days(CAST({} * 7 AS INTEGER))",
-    "month": "to_months(CAST({} AS INTEGER))",
-    "quarter": "to_months(CAST({} * 3 AS INTEGER))",
-    "year": "to_years(CAST({} AS INTEGER))",
-}
+_UNITS = {"day unit": _DAY_UNITS, "clock unit": _CLOCK_UNITS, "unit": _DAY_UNITS + _CLOCK_UNITS}
 
 #: MySQL's marks, which date_format and date_parse take, as those of strftime.
 _MYSQL = {
@@ -70,6 +67,17 @@ _EXTRACTED = {
     "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DAY_OF_MONTH", "DAY_OF_WEEK", "DOW", "DAY_OF_YEAR",
     "DOY", "YEAR_OF_WEEK", "YOW", "HOUR", "MINUTE", "SECOND",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Document:
+    """A JSON document of FROM that is parsed once a row, for all paths that are asked of it."""
+
+    paths: list[str]
+    values: str
+    """A list in DuckDB's dialect: what is at each path, as JSON."""
+    scalars: str
+    """A list of the texts of the scalars among them."""
 
 
 class Calls:
@@ -130,19 +138,18 @@ class Calls:
             distinct = "DISTINCT "
         if [type(node) for node in nodes] == [exp.Star]:
             nodes = []
-        values = [self._of.value(node, scope) for node in nodes]
         name = ways[0].name
         if (order and name != "array_agg") or (distinct and len(nodes) != 1):
             raise refused(call, "ORDER BY and DISTINCT are not supported in this aggregate")
-        if name == "map_agg" and values:
-            present = f"{values[0].sql} IS NOT NULL"
+        if name == "map_agg" and nodes:
+            present = f"{self._of.value(nodes[0], scope).sql} IS NOT NULL"
             condition = f"{condition} AND {present}" if condition else present
         suffix = (f" FILTER (WHERE {condition})" if condition else "") + over
-        if name in ("sum", "avg") and len(values) == 1 and values[0].type.name == "decimal":
-            return self._decimal_aggregate(
-                name, f"{distinct}{values[0].sql}", values[0].type, suffix
-            )
-        texts, type_, sql = self._resolved(call, ways, values, nodes)
+        if name in ("sum", "avg") and len(nodes) == 1:
+            value = self._of.value(nodes[0], scope)
+            if value.type.name == "decimal":
+                return self._decimal_aggregate(name, f"{distinct}{value.sql}", value.type, suffix)
+        texts, type_, sql = self._resolved(call, ways, nodes, scope)
         if texts:
             texts[0] = distinct + texts[0]
             texts[-1] += order
@@ -185,6 +192,8 @@ class Calls:
             case exp.Substring():
                 items = [call.this, call.args["start"], call.args.get("length")]
                 return self._named(call, "substr", [item for item in items if item], scope)
+            case exp.Tuple():
+                return self._row(call, call.expressions, scope)
             case exp.AtTimeZone():
                 return self._at_timezone(call, [call.this, call.args["zone"]], scope)
             case exp.Trim():
@@ -217,87 +226,107 @@ class Calls:
             if name in _SPECIAL:
                 raise refused(call, "This function is not supported with these arguments")
             raise refused(call, f"The function {name} is not supported", _instead(name))
-        values = [self._of.value(node, scope) for node in nodes]
-        texts, type_, sql = self._resolved(call, ways, values, nodes)
-        return Typed(sql.format(*texts), type_)
+        texts, type_, sql = self._resolved(call, ways, nodes, scope)
+        zone = type_.args[0] if type_.name == "timestamp with time zone" else ""
+        joined = " || ".join(texts)
+        filled = sql.format(*texts, all=", ".join(texts), joined=joined, x=_item(scope), zone=zone)
+        return Typed(filled, type_)
+
+    def concatenated(self, node: exp.DPipe, scope: "Scope") -> Typed:
+        """Return texts or arrays one after the other: NULL where one of them is."""
+        return self._named(node, "concat", [node.this, node.expression], scope)
 
     def _resolved(
         self,
         call: exp.Expr,
         ways: list[functions.Function],
-        values: Sequence[Typed],
         nodes: Sequence[exp.Expr],
+        scope: "Scope",
     ) -> tuple[list[str], Type, str]:
         """Return the arguments as the first fitting way takes them, and its result."""
+        values = [
+            Typed("", _LAMBDA) if isinstance(node, exp.Lambda) else self._of.value(node, scope)
+            for node in nodes
+        ]
         for is_exact in (True, False):
             for way in ways:
                 bound: dict[str, Type] = {}
-                if len(way.parameters) == len(values) and all(
-                    _fits(parameter, value.type, bound, is_exact)
-                    for parameter, value in zip(way.parameters, values, strict=True)
-                ):
-                    texts = [
-                        _argument(parameter, value, node, bound)
-                        for parameter, value, node in zip(
-                            way.parameters, values, nodes, strict=True
-                        )
-                    ]
+                taken = self._taken(call, way, values, nodes, scope, bound, is_exact)
+                if taken is not None:
+                    texts = [_argument(*one, bound) for one in taken]
                     return texts, _type(way.result, bound), way.sql
         given = ", ".join(str(value.type) for value in values)
         takes = " or ".join(f"{way.name}({', '.join(way.parameters)})" for way in ways)
+        takes = re.sub(r"\b[TKV]:", "", takes)
         raise refused(call, f"{ways[0].name} does not take ({given})", f"it is {takes}")
 
+    def _taken(
+        self,
+        call: exp.Expr,
+        way: functions.Function,
+        values: Sequence[Typed],
+        nodes: Sequence[exp.Expr],
+        scope: "Scope",
+        bound: dict[str, Type],
+        is_exact: bool,
+    ) -> list[tuple[str, Typed, exp.Expr]] | None:
+        """Return each argument with its pattern, None where one does not fit."""
+        parameters = way.parameters
+        if parameters and parameters[-1].endswith("..."):
+            more = max(1, len(values) - len(parameters) + 1)
+            parameters = (*parameters[:-1], *[parameters[-1].removesuffix("...")] * more)
+        if len(parameters) != len(values):
+            return None
+        taken = []
+        for parameter, value, node in zip(parameters, values, nodes, strict=True):
+            of, arrow, pattern = parameter.rpartition("->")
+            if bool(arrow) != (value.type == _LAMBDA):
+                return None
+            if arrow:
+                types = [bound[name] for name in of.strip("()").split(",")]
+                value = self._applied(call, node, scope, *_parts(_item(scope), types))
+            is_unit = pattern not in _UNITS or node.name.lower() in _UNITS[pattern]
+            if not is_unit or not _fits(pattern, value.type, bound, is_exact):
+                return None
+            taken.append((pattern, value, node))
+        return taken
+
+    def _applied(self, call: exp.Expr, function: exp.Expr, scope: "Scope", *values: Typed) -> Typed:
+        """Return the body of a lambda, with values for its parameters."""
+        if not isinstance(function, exp.Lambda):
+            raise refused(call, "A lambda, as in x -> x + 1, is needed here")
+        names = [item.name.lower() for item in function.expressions]
+        if len(names) != len(values):
+            raise refused(call, f"A lambda with {len(values)} parameters is needed here")
+        inner = self._of.nested(scope, dict(zip(names, values, strict=True)))
+        return self._of.value(function.this, inner)
+
     # functions whose result or whose SQL hangs on more than a signature
-
-    def concatenated(self, node: exp.Expr, values: Sequence[Typed]) -> Typed:
-        """Return texts or arrays one after the other: NULL where one of them is."""
-        texts, type_ = self._of.together(node, values)
-        if type_ != VARCHAR and type_.name != "array":
-            raise refused(node, f"{type_} cannot be concatenated", "CAST(… AS varchar)")
-        return Typed(f"({' || '.join(texts)})", type_)
-
-    def _concat(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        return self.concatenated(call, [self._of.value(node, scope) for node in nodes])
-
-    def _coalesce(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        texts, type_ = self._of.together(call, [self._of.value(node, scope) for node in nodes])
-        return Typed(f"coalesce({', '.join(texts)})", type_)
-
-    def _extreme(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        texts, type_ = self._of.together(call, [self._of.value(node, scope) for node in nodes])
-        if type_.name in ("json", "map", "array", "row"):
-            raise refused(call, f"Values of the type {type_} have no order")
-        missing = " OR ".join(f"{text} IS NULL" for text in texts)
-        extreme = f"{call.name.lower()}({', '.join(texts)})"
-        return Typed(f"CASE WHEN NOT ({missing}) THEN {extreme} END", type_)
 
     def _nullif(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         first, second = (self._of.value(node, scope) for node in _some(call, nodes, 2))
         equal = self._of.compared(call, "=", first, second)
         return Typed(f"CASE WHEN {equal} THEN NULL ELSE {first.sql} END", first.type)
 
-    def _try(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        (value,) = (self._of.value(node, scope) for node in _some(call, nodes, 1))
-        return Typed(f"TRY({value.sql})", value.type)
-
     def _json_extract(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         document, path = _some(call, nodes, 2)
-        value, steps = self._of.value(document, scope), text_literal(_json_path(path))
+        value, path_ = self._of.value(document, scope), json_path(path)
         if value.type not in (VARCHAR, JSON):
             raise refused(call, f"{value.type} is no JSON")
-        if call.name.lower() == "json_extract":
-            return Typed(f"trino_json({value.sql}, {steps})", JSON)
-        return Typed(f"trino_json_scalar({value.sql}, {steps})", VARCHAR)
+        is_whole = call.name.lower() == "json_extract"
+        type_ = JSON if is_whole else VARCHAR
+        parsed = self._of.documents.get(value.sql)
+        if parsed and path_ in parsed.paths:
+            found = parsed.values if is_whole else parsed.scalars
+            return Typed(f"{found}[{parsed.paths.index(path_) + 1}]", type_)
+        how = "trino_json" if is_whole else "trino_json_scalar"
+        return Typed(f"{how}({value.sql}, {text_literal(path_)})", type_)
 
     def _mod(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
         left, right = (self._of.value(node, scope) for node in _some(call, nodes, 2))
         if not (left.type.is_number and right.type.is_number):
             return None
         return self._of.number("%", left, right, call)
-
-    def _log(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        base, of = (self._of.converted(node, scope, DOUBLE) for node in _some(call, nodes, 2))
-        return Typed(f"(trino_ln({of}) / trino_ln({base}))", DOUBLE)
 
     def _rounded(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
         """Return a decimal with fewer digits; other numbers are in the table."""
@@ -344,25 +373,6 @@ class Calls:
         if unit not in _DAY_UNITS and (unit not in _CLOCK_UNITS or type_ == DATE):
             raise refused(node, f"This is no unit of a {type_}", "as in 'day'")
         return unit
-
-    def _date_trunc(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, second = _some(call, nodes, 2)
-        value = self._time(second, scope)
-        unit = self._unit(first, value.type)
-        if value.type.name == "timestamp with time zone":
-            return self._of.in_zone(value, lambda time: f"date_trunc('{unit}', {time})")
-        return Typed(f"CAST(date_trunc('{unit}', {value.sql}) AS {value.type.duckdb})", value.type)
-
-    def _date_add(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, number, last = _some(call, nodes, 3)
-        value = self._time(last, scope)
-        unit = self._unit(first, value.type)
-        step = _ADD[unit].format(f"CAST({self._of.converted(number, scope, BIGINT)} AS BIGINT)")
-        if value.type.name == "timestamp with time zone":
-            if unit in _CLOCK_UNITS:
-                return Typed(f"({value.sql} + {step})", value.type)
-            return self._of.in_zone(value, lambda time: f"{time} + {step}")
-        return Typed(f"CAST({value.sql} + {step} AS {value.type.duckdb})", value.type)
 
     def _date_diff(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         first, *rest = _some(call, nodes, 3)
@@ -439,46 +449,43 @@ class Calls:
             return Typed(f"trino_sequence({first}, {last}, {step})", array(BIGINT))
         if type_.name not in ("date", "timestamp") or (len(values) == 2 and type_ != DATE):
             raise refused(call, "sequence of these types is not supported")
-        step = values[2].sql if len(values) == 3 else "INTERVAL 1 DAY"
-        if len(values) == 3 and not values[2].type.is_interval:
-            raise refused(call, "The step between times is an interval", "INTERVAL '1' DAY")
-        made = f"generate_series(CAST({first} AS TIMESTAMP), CAST({last} AS TIMESTAMP), {step})"
+        step = f"to_days(CASE WHEN {first} <= {last} THEN 1 ELSE -1 END)"
+        if len(values) == 3:
+            step = values[2].sql
+            if not values[2].type.is_interval:
+                raise refused(call, "The step between times is an interval", "INTERVAL '1' DAY")
+        is_months = len(values) == 3 and values[2].type == MONTHS
+        if type_ == DATE and not is_months:
+            step = f"trino_whole_days({step})"
+        first, last = (f"CAST({text} AS TIMESTAMP)" for text in (first, last))
+        made = f"trino_{'months' if is_months else 'times'}({first}, {last}, {step})"
         return Typed(f"CAST({made} AS {type_.duckdb}[])", array(type_))
 
-    def _lambda(
-        self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope"
-    ) -> tuple[str, Type, str, Typed]:
-        """Return an array, the type of its elements, and a lambda's parameter and body."""
-        first, function = _some(call, nodes, 2)
-        value = self._of.value(first, scope)
-        if value.type.name != "array" or not isinstance(function, exp.Lambda):
-            raise refused(call, "An array and a lambda, as in x -> x + 1, are needed here")
-        names = [item.name.lower() for item in function.expressions]
-        if len(names) != 1:
-            raise refused(call, "A lambda has one parameter here")
-        (of,) = value.type.args
-        # a name that no other lambda around it has
-        name = f"{names[0]}_{len(scope.shared)}"
-        inner = self._of.nested(scope, {names[0]: Typed(name, of)})
-        return value.sql, of, name, self._of.value(function.this, inner)
-
-    def _transform(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        items, _, name, body = self._lambda(call, nodes, scope)
-        return Typed(f"list_transform({items}, lambda {name}: {body.sql})", array(body.type))
-
-    def _filter(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        items, of, name, body = self._lambda(call, nodes, scope)
-        if body.type != BOOLEAN:
-            raise refused(call, "The lambda gives no boolean")
-        return Typed(f"list_filter({items}, lambda {name}: {body.sql})", array(of))
-
-    def _match(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        items, _, name, body = self._lambda(call, nodes, scope)
-        if body.type != BOOLEAN:
-            raise refused(call, "The lambda gives no boolean")
-        wanted = "false" if call.name.lower() == "all_match" else "true"
-        found = f"trino_contains(list_transform({items}, lambda {name}: {body.sql}), {wanted})"
-        return Typed(found if call.name.lower() == "any_match" else f"(NOT {found})", BOOLEAN)
+    def _reduce(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
+        first, start, step, last = _some(call, nodes, 4)
+        items, state = self._of.value(first, scope), self._of.value(start, scope)
+        if items.type.name != "array":
+            raise refused(call, "reduce goes through an array")
+        (of,) = items.type.args
+        name, so_far = _item(scope), f"state_{scope.depth}"
+        # DuckDB's list_reduce has one type for the state and the items: a pair of both
+        body = self._applied(
+            call, step, scope, Typed(f"{so_far}.s", state.type), Typed(f"{name}.x", of)
+        )
+        if body.type not in (state.type, UNKNOWN):
+            raise refused(
+                call,
+                f"The state is {state.type} at first and {body.type} then",
+                f"CAST({start.sql(AthenaSelect)} AS {body.type})",
+            )
+        none = [f"CAST(NULL AS {type_.duckdb})" for type_ in (state.type, of)]
+        begin = f"struct_pack(s := CAST({state.sql} AS {state.type.duckdb}), x := {none[1]})"
+        pairs = (
+            f"list_transform({items.sql}, lambda {name}: struct_pack(s := {none[0]}, x := {name}))"
+        )
+        both = f"struct_pack(s := CAST({body.sql} AS {state.type.duckdb}), x := {name}.x)"
+        made = f"(list_reduce([{begin}] || {pairs}, lambda {so_far}, {name}: {both})).s"
+        return self._applied(call, last, scope, Typed(made, state.type))
 
     def _reduce(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         items, start, step, last = _some(call, nodes, 4)
@@ -545,30 +552,19 @@ class Calls:
 
 
 _SPECIAL: dict[str, Callable[..., Typed | None]] = {
-    "all_match": Calls._match,
-    "any_match": Calls._match,
     "at_timezone": Calls._at_timezone,
     "ceil": Calls._rounded,
-    "coalesce": Calls._coalesce,
-    "concat": Calls._concat,
-    "date_add": Calls._date_add,
     "date_diff": Calls._date_diff,
     "date_format": Calls._date_format,
     "date_parse": Calls._date_parse,
-    "date_trunc": Calls._date_trunc,
-    "filter": Calls._filter,
     "floor": Calls._rounded,
     "format": Calls._format,
     "format_datetime": Calls._format_datetime,
     "from_unixtime": Calls._from_unixtime,
-    "greatest": Calls._extreme,
     "grouping": Calls._grouping,
     "json_extract": Calls._json_extract,
     "json_extract_scalar": Calls._json_extract,
-    "least": Calls._extreme,
-    "log": Calls._log,
     "mod": Calls._mod,
-    "none_match": Calls._match,
     "now": Calls._now,
     "nullif": Calls._nullif,
     "reduce": Calls._reduce,
@@ -577,9 +573,7 @@ _SPECIAL: dict[str, Callable[..., Typed | None]] = {
     "sequence": Calls._sequence,
     "sign": Calls._rounded,
     "to_unixtime": Calls._to_unixtime,
-    "transform": Calls._transform,
     "truncate": Calls._rounded,
-    "try": Calls._try,
     "with_timezone": Calls._with_timezone,
 }
 
@@ -598,6 +592,18 @@ def _some(call: exp.Expr, nodes: Sequence[exp.Expr], count: int) -> list[exp.Exp
     if len(nodes) != count:
         raise refused(call, f"{count} arguments are needed here")
     return list(nodes)
+
+
+def _item(scope: "Scope") -> str:
+    """Return the variable of a lambda of DuckDB's that no lambda around it has."""
+    return f"item_{scope.depth}"
+
+
+def _parts(item: str, types: list[Type]) -> list[Typed]:
+    """Return what a lambda goes through: items of an array, or the two parts of pairs."""
+    if len(types) == 1:
+        return [Typed(item, types[0])]
+    return [Typed(f"struct_extract_at({item}, {n})", of) for n, of in enumerate(types, 1)]
 
 
 def _literal(node: exp.Expr) -> str:
@@ -632,7 +638,7 @@ def _mysql(pattern: exp.Expr, known: object) -> str:
     return text
 
 
-def _json_path(node: exp.Expr) -> str:
+def json_path(node: exp.Expr) -> str:
     """Return a path of Trino's as DuckDB takes it.
 
     https://trino.io/docs/current/functions/json.html#json_extract
@@ -652,8 +658,9 @@ def _type(pattern: str, bound: dict[str, Type]) -> Type:
     name = pattern.partition(":")[0]
     if name in bound:
         return bound[name]
-    if found := re.fullmatch(r"(array|map)\((.*)\)", pattern):
-        return Type(found[1], tuple(_type(part, bound) for part in found[2].split(",")))
+    if nested := _NESTED.fullmatch(pattern):
+        parts = [_type(part, bound) for part in _COMMA.split(nested[2])]
+        return Type(nested[1], tuple(("", of) if nested[1] == "row" else of for of in parts))
     match pattern:
         case "decimal":
             return bound["T"]
@@ -661,27 +668,32 @@ def _type(pattern: str, bound: dict[str, Type]) -> Type:
             return timestamp()
         case "timestamp with time zone":
             return zoned()
-        case "pattern" | "grouped pattern" | "replacement":
+        case "pattern" | "grouped pattern" | "replacement" | "unit" | "day unit" | "clock unit":
             return VARCHAR
     return Type(pattern)
 
 
 def _fits(pattern: str, type_: Type, bound: dict[str, Type], is_exact: bool) -> bool:
     name, _, kind = pattern.partition(":")
-    if name in ("T", "K", "V"):
+    if name in ("T", "K", "V", "R"):
         merged = common(bound.get(name, UNKNOWN), type_)
         if merged is None or (kind == "integer" and not type_.is_integer):
             return False
-        if (kind == "ordered" and type_.name in ("json", "map")) or (
-            kind == "text" and type_.name not in _TEXT_TYPES
+        if (
+            (kind == "ordered" and type_.name in ("json", "map", "array"))
+            or (kind == "plain" and type_.name in ("json", "map", "array", "row"))
+            or (kind == "text" and type_.name not in _TEXT_TYPES)
+            or (kind == "time" and type_.name not in ("timestamp", "timestamp with time zone"))
+            or (kind == "instant" and type_.name != "timestamp with time zone")
         ):
             return False
         bound[name] = merged
         return True
-    if found := re.fullmatch(r"(array|map)\((.*)\)", pattern):
-        inner = re.split(r",", found[2])
-        return type_.name == found[1] and all(
-            _fits(part, of, bound, is_exact) for part, of in zip(inner, type_.args, strict=True)
+    if nested := _NESTED.fullmatch(pattern):
+        inner = _COMMA.split(nested[2])
+        parts = [of for _, of in type_.args] if type_.name == "row" else type_.args
+        return (type_.name, len(parts)) == (nested[1], len(inner)) and all(
+            _fits(part, of, bound, is_exact) for part, of in zip(inner, parts, strict=True)
         )
     if pattern == "decimal":
         bound["T"] = type_
@@ -707,6 +719,8 @@ def _argument(pattern: str, value: Typed, node: exp.Expr, bound: dict[str, Type]
                     node, "This regular expression means something else in DuckDB, or nothing"
                 )
             return value.sql
+        case "unit" | "day unit" | "clock unit":
+            return text_literal(_literal(node).lower())
         case "replacement":
             text = _literal(node)
             if "\\" in text or "${" in text:
@@ -718,6 +732,10 @@ def _argument(pattern: str, value: Typed, node: exp.Expr, bound: dict[str, Type]
             return (
                 value.sql if value.type.name == "timestamp" else f"CAST({value.sql} AS TIMESTAMP)"
             )
+    if pattern.endswith(":ordered") and target.name == "row":
+        # Trino compares no rows with a NULL in them
+        fields = (f"{text} IS NOT NULL" for text, _ in fields_of(value))
+        return f"CASE trino_check({' AND '.join(fields)}) WHEN 1 THEN {value.sql} END"
     if value.type.name == target.name and target.name in ("timestamp with time zone",):
         return value.sql
     return coerced(value.sql, value.type, target)

@@ -3,7 +3,7 @@
 https://trino.io/docs/current/functions/conversion.html
 """
 
-from .types import BOOLEAN, DATE, JSON, VARCHAR, Type, common, quoted
+from .types import BOOLEAN, DATE, JSON, VARCHAR, Type, Typed, common, quoted
 
 _TEXT_READERS = {
     "boolean": "trino_boolean",
@@ -12,6 +12,13 @@ _TEXT_READERS = {
     "date": "trino_date",
     "timestamp": "trino_timestamp",
 }
+
+
+def fields_of(row: Typed) -> list[tuple[str, Type]]:
+    """Return the fields of a row, as expressions with their types."""
+    return [
+        (f"struct_extract_at({row.sql}, {n})", of) for n, (_, of) in enumerate(row.type.args, 1)
+    ]
 
 
 def coerced(sql: str, source: Type, target: Type) -> str:
@@ -75,13 +82,15 @@ def cast(sql: str, source: Type, target: Type, is_safe: bool = False) -> str | N
         case "json", _:
             found = _from_json(sql, target)
             return f"TRY({found})" if found and is_safe else found
+        case "map", "json" if _is_plain(source):
+            return f"to_json(map_from_entries(list_sort(map_entries({sql}))))"
         case _, "json" if _is_plain(source):
             return f"to_json({sql})"
         case "row", "row" if len(source.args) == len(target.args):
             values = [
-                (name, cast(f"struct_extract_at({sql}, {n})", of, to, is_safe))
-                for n, ((_, of), (name, to)) in enumerate(
-                    zip(source.args, target.args, strict=True), 1
+                (name, cast(text, of, to, is_safe))
+                for (text, of), (name, to) in zip(
+                    fields_of(Typed(sql, source)), target.args, strict=True
                 )
             ]
             if not all(value for _, value in values):
@@ -131,9 +140,10 @@ def _from_json(sql: str, target: Type) -> str | None:
         case "json", _:
             return f"coalesce({sql}, 'null'::JSON)"
         case "array", (of,):
-            item = _from_json("item", of)
-            many = f"list_transform(CAST({sql} AS JSON[]), lambda item: {item})"
-            return item and f"CASE WHEN json_type({sql}) <> 'NULL' THEN {many} END"
+            items, item = f"trino_json_items({sql})", _from_json("item", of)
+            if of == JSON:
+                return items
+            return item and f"list_transform({items}, lambda item: {item})"
         case "map", (key, of) if key == VARCHAR:
             value = _from_json("item.value", of)
             entries = f"map_entries(CAST({sql} AS MAP(VARCHAR, JSON)))"
@@ -190,7 +200,7 @@ def _is_plain(type_: Type) -> bool:
     """Whether JSON has the value as it is: a double would be written in another way."""
     match type_.name, type_.args:
         case "array", (of,):
-            return _is_plain(of)
+            return _is_plain(of) and of.name != "map"
         case "map", (key, of):
-            return key == VARCHAR and _is_plain(of)
+            return key == VARCHAR and _is_plain(of) and of.name != "map"
     return type_.name in ("varchar", "boolean", "json", "unknown") or type_.is_integer

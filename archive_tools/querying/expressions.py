@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 
 from sqlglot import exp
 
-from .calls import Calls
-from .casts import cast, coerced
+from .calls import Calls, Document
+from .casts import cast, coerced, fields_of
 from .dialect import AthenaSelect, named_type, only, refused
 from .types import (
     BIGINT,
@@ -90,6 +90,8 @@ class Scope:
     shared: dict[str, Typed] = field(default_factory=dict)
     """Columns that USING has joined, and parameters of a lambda."""
     windows: dict[str, exp.Window] = field(default_factory=dict)
+    depth: int = 0
+    """How many lambdas there are around it."""
 
     def find(self, name: str, table: str) -> list[Typed]:
         """Return what a name can mean, in the innermost scope that knows it."""
@@ -111,6 +113,8 @@ class Expressions(ABC):
         now = datetime.now(UTC)
         self._now = datetime.combine(today or now.date(), now.time())
         self._calls = Calls(self)
+        #: The columns of FROM that are parsed once a row.
+        self.documents: dict[str, Document] = {}
 
     @abstractmethod
     def query(self, node: exp.Expr, outer: "Scope | None") -> tuple[str, list[tuple[str, Type]]]:
@@ -128,8 +132,8 @@ class Expressions(ABC):
         return f"SELECT {items} FROM ({sql})"  # noqa: S608
 
     def _orderable(self, node: exp.Expr, type_: Type) -> None:
-        if type_.name in ("json", "map"):
-            raise refused(node, f"Values of the type {type_} have no order", "cast to varchar")
+        if type_.name in ("json", "map", "array", "row"):
+            raise refused(node, f"Values of the type {type_} are not sorted here", "sort by parts")
 
     def value(self, node: exp.Expr, scope: Scope) -> Typed:
         """Return an expression with its type.
@@ -162,7 +166,8 @@ class Expressions(ABC):
     @staticmethod
     def nested(scope: Scope, names: dict[str, Typed]) -> Scope:
         """Return the scope of a lambda's body."""
-        return Scope(outer=scope, shared=scope.shared | names, windows=scope.windows)
+        shared = scope.shared | names
+        return Scope(outer=scope, shared=shared, windows=scope.windows, depth=scope.depth + 1)
 
     def together(self, node: exp.Expr, values: Sequence[Typed]) -> tuple[list[str], Type]:
         """Return expressions in the one type that they share."""
@@ -279,12 +284,32 @@ class Expressions(ABC):
         if type_.name in ("json", "map"):
             raise refused(node, f"Values of the type {type_} cannot be compared", "cast to varchar")
         text = f"({a} {operator} {b})"
-        if type_ != DOUBLE or "DISTINCT" in operator:
+        if "DISTINCT" in operator:
+            return text
+        if type_.name in ("row", "array"):
+            return self._nested_compared(node, operator, Typed(a, type_), Typed(b, type_))
+        if type_ != DOUBLE:
             return text
         greater = {"<": b, "<=": b, ">": a, ">=": a, "=": a, "<>": a}[operator]
         if operator == "<>":
             return f"({text} OR isnan({greater}))"
         return f"({text} AND NOT isnan({greater}))"
+
+    def _nested_compared(self, node: exp.Expr, operator: str, left: Typed, right: Typed) -> str:
+        """Return whether two rows or arrays are equal: NULL where a NULL in them hides it."""
+        if operator not in ("=", "<>"):
+            raise refused(node, f"{operator} of {left.type} is not supported", "compare its parts")
+        if left.type.name == "row":
+            pairs = zip(fields_of(left), fields_of(right), strict=True)
+            equal = " AND ".join(self.compared(node, "=", Typed(*a), Typed(*b)) for a, b in pairs)
+        else:
+            (of,) = left.type.args
+            pair = self.compared(node, "<>", Typed("pair[1]", of), Typed("pair[2]", of))
+            both = f"list_zip({left.sql}, {right.sql})"
+            differ = f"trino_contains(list_transform({both}, lambda pair: {pair}), true)"
+            lengths = f"len({left.sql}) = len({right.sql})"
+            equal = f"CASE {lengths} WHEN true THEN NOT {differ} WHEN false THEN false END"
+        return f"(NOT ({equal}))" if operator == "<>" else f"({equal})"
 
     def _between(self, node: exp.Between, scope: Scope) -> Typed:
         only(node, "this", "low", "high")
@@ -304,8 +329,9 @@ class Expressions(ABC):
             return Typed(f"({wanted} IN ({self._converted(sql, columns, [type_])}))", BOOLEAN)
         items = [value, *(self.value(item, scope) for item in node.expressions)]
         texts, type_ = self.together(node, items)
-        if type_.name in ("json", "map"):
-            raise refused(node, f"Values of the type {type_} cannot be compared", "cast to varchar")
+        if type_.name in ("json", "map", "row", "array"):
+            pairs = [self.compared(node, "=", value, item) for item in items[1:]]
+            return Typed(f"({' OR '.join(pairs)})", BOOLEAN)
         return Typed(f"({texts[0]} IN ({', '.join(texts[1:])}))", BOOLEAN)
 
     def _like(self, node: exp.Expr, scope: Scope) -> Typed:
@@ -408,12 +434,13 @@ class Expressions(ABC):
                 # a key that is not there is an error
                 at = f"trino_subscript(map_extract({value.sql}, {wanted}), 1)"
                 return Typed(at, of)
-        raise refused(node, f"{value.type} has no elements")
+            case "row", fields if isinstance(key, exp.Literal) and key.name.isdigit():
+                if 1 <= int(key.name) <= len(fields):
+                    return Typed(*fields_of(value)[int(key.name) - 1])
+        raise refused(node, f"{value.type} has no such element")
 
     def _concatenation(self, node: exp.DPipe, scope: Scope) -> Typed:
-        return self._calls.concatenated(
-            node, [self.value(p, scope) for p in (node.this, node.expression)]
-        )
+        return self._calls.concatenated(node, scope)
 
     def _now_(self, node: exp.Expr, _: Scope) -> Typed:
         only(node)
@@ -618,7 +645,7 @@ class Expressions(ABC):
         **dict.fromkeys(
             (exp.Anonymous, exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.GroupConcat,
              exp.WithinGroup, exp.Extract, exp.Trim, exp.StrPosition, exp.Substring,
-             exp.AtTimeZone), _call),
+             exp.AtTimeZone, exp.Tuple), _call),
     }  # fmt: skip
 
 

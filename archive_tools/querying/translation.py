@@ -14,20 +14,25 @@ from typing import TypeVar
 from sqlglot import exp
 
 from ..errors import ToolError
+from .calls import Document, json_path
 from .casts import coerced
 from .dialect import AthenaSelect, only, parsed, refused
 from .expressions import Expressions, Read, Scope, Source, direction
 from .types import (
     BIGINT,
+    JSON,
     VARCHAR,
     Type,
     Typed,
     quoted,
+    text_literal,
 )
 
 _T = TypeVar("_T")
 
 PARTITIONS = ("year", "month", "day")
+
+_JSON_CALLS = ("json_extract", "json_extract_scalar")
 
 #: A condition with one of these can be another for each row.
 _UNSTEADY = (exp.Query, exp.Subquery, exp.Window, exp.Filter)
@@ -234,7 +239,8 @@ class Translator(Expressions):
         only(node, "expressions", "from_", "joins", "where", "group", "having", "order", "limit",
               "offset", "distinct", "with_", "windows")  # fmt: skip
         scope = Scope(outer=outer)
-        clauses = self._from(node, scope)
+        asked = _asked(node) if outer is None else []
+        clauses = self._from(node, scope, asked)
         for window in node.args.get("windows") or []:
             scope.windows[window.name.lower()] = window
         where = node.args.get("where")
@@ -380,15 +386,47 @@ class Translator(Expressions):
 
     # FROM
 
-    def _from(self, node: exp.Select, scope: Scope) -> str:
+    def _from(self, node: exp.Select, scope: Scope, asked: list[exp.Anonymous]) -> str:
         from_ = node.args.get("from_")
         if not from_:
             return ""
         only(from_, "this")
         text = f"\nFROM {self._factor(from_.this, scope)}"
         for join in node.args.get("joins") or []:
+            if isinstance(join.this, exp.Unnest):
+                text += self._parsed_once(asked, scope)
             text += self._join(join, scope)
+        return text + self._parsed_once(asked, scope)
+
+    def _parsed_once(self, asked: list[exp.Anonymous], scope: Scope) -> str:
+        """Return a part of FROM that parses each document of the parts before it once a row.
+
+        Without it DuckDB would parse a document of 4 KB in some 4 us for each path.
+        """
+        paths: dict[str, list[str]] = {}
+        for call in asked:
+            column, path = call.expressions
+            source = self._one_source([column], scope)
+            if source and column.name.lower() not in scope.shared:
+                value = source.columns[column.name.lower()]
+                steps = json_path(path)
+                known = paths.setdefault(value.sql, [])
+                if value.type in (VARCHAR, JSON) and steps not in known:
+                    known.append(steps)
+        text = ""
+        for sql in [sql for sql in paths if sql not in self.documents]:
+            values = f"trino_json({sql}, [{', '.join(map(text_literal, paths[sql]))}])"
+            once, names = self._computed([values, f"trino_json_scalars({sql}, {values})"])
+            self.documents[sql] = Document(paths[sql], *names)
+            text += once
         return text
+
+    def _computed(self, values: Sequence[str]) -> tuple[str, list[str]]:
+        """Return a part of FROM that computes some values once a row, and their names after it."""
+        name = self._name()
+        names = [f"value_{n}" for n, _ in enumerate(values, 1)]
+        sql = f" CROSS JOIN LATERAL (SELECT {', '.join(values)}) AS {name} ({', '.join(names)})"
+        return sql, [f"{name}.{n}" for n in names]
 
     def _join(self, join: exp.Join, scope: Scope) -> str:
         only(join, "this", "side", "kind", "on", "using")
@@ -396,11 +434,17 @@ class Translator(Expressions):
         if kind not in ("", "INNER", "CROSS", "OUTER"):
             raise refused(join, "This kind of join is not supported")
         before = list(scope.sources)
-        factor = self._factor(join.this, scope)
         if isinstance(join.this, exp.Unnest):
             if side not in ("", "LEFT") or (on and not (isinstance(on, exp.Boolean) and on.this)):
                 raise refused(join, "UNNEST is joined by CROSS JOIN, or by LEFT JOIN … ON TRUE")
-            return f" LEFT JOIN {factor} ON true" if side else f" CROSS JOIN {factor}"
+            lists = [self.value(item, scope) for item in join.this.expressions]
+            once = ""
+            if not scope.outer:
+                once, names = self._computed([value.sql for value in lists])
+                lists = [Typed(name, of.type) for name, of in zip(names, lists, strict=True)]
+            factor = self._factor(join.this, scope, lists)
+            return once + (f" LEFT JOIN {factor} ON true" if side else f" CROSS JOIN {factor}")
+        factor = self._factor(join.this, scope)
         if using := join.args.get("using"):
             return f" {side} JOIN {factor} ON {self._using(join, using, before, scope)}"
         if on:
@@ -425,8 +469,8 @@ class Translator(Expressions):
             scope.shared[name] = Typed(f"coalesce({pair[0]}, {pair[1]})", type_)
         return " AND ".join(conditions)
 
-    def _factor(self, node: exp.Expr, scope: Scope) -> str:
-        """Return a part of FROM, and add it to the scope."""
+    def _factor(self, node: exp.Expr, scope: Scope, lists: Sequence[Typed] = ()) -> str:
+        """Return a part of FROM, and add it to the scope; `lists` are what an UNNEST is of."""
         alias = node.args.get("alias")
         names = [column.name for column in alias.args.get("columns") or []] if alias else []
         if names and isinstance(node.args.get("offset"), exp.Identifier):
@@ -440,7 +484,8 @@ class Translator(Expressions):
             case exp.Values():
                 sql, columns = self._unnamed(node, scope)
             case exp.Unnest():
-                sql, columns = self._unnest(node, scope)
+                lists = lists or [self.value(item, scope) for item in node.expressions]
+                sql, columns = self._unnest(node, lists)
             case _:
                 raise refused(node, "This is not supported in FROM")
         columns = self._renamed(node, columns, names)
@@ -494,12 +539,13 @@ class Translator(Expressions):
             self.reads.append(source.read)
         return source
 
-    def _unnest(self, node: exp.Unnest, scope: Scope) -> tuple[str, list[tuple[str, Type]]]:
+    def _unnest(
+        self, node: exp.Unnest, values: Sequence[Typed]
+    ) -> tuple[str, list[tuple[str, Type]]]:
         only(node, "expressions", "alias", "offset")
         items: list[tuple[str, Type]] = []
         lists = []
-        for item in node.expressions:
-            value = self.value(item, scope)
+        for item, value in zip(node.expressions, values, strict=True):
             match value.type.name, value.type.args:
                 case "array", (Type("row", fields),):
                     for n, (name, type_) in enumerate(fields, 1):
@@ -557,6 +603,25 @@ class Translator(Expressions):
                 return None
             (found,) = sources
         return found
+
+
+def _asked(node: exp.Select) -> list[exp.Anonymous]:
+    """Return the calls that ask a path of a JSON document in a column, but those of subqueries."""
+    keys = set()
+    for key in (node.args.get("group") or exp.Group()).find_all(exp.Column, exp.Literal):
+        if not key.find_ancestor(exp.Anonymous):
+            number = int(key.name) if key.name.isdigit() else 0
+            item = node.expressions[number - 1] if number <= len(node.expressions) else key
+            keys.add((item.unalias() if number else key).name.lower())
+    found = []
+    for call in node.walk(prune=lambda part: isinstance(part, exp.Query) and part is not node):
+        if isinstance(call, exp.Anonymous) and call.name.lower() in _JSON_CALLS:
+            column, path = (*call.expressions, None, None)[:2]
+            is_plain = isinstance(column, exp.Column) and len(column.parts) <= 2
+            # beside a document that is a key of GROUP BY, what is in it would have to be one too
+            if is_plain and isinstance(path, exp.Literal) and column.name.lower() not in keys:
+                found.append(call)
+    return found
 
 
 def _is_random(node: exp.Expr) -> bool:

@@ -46,6 +46,8 @@ class Type:
                 return f"{of.duckdb}[]"
             case "map", (key, value):
                 return f"MAP({key.duckdb}, {value.duckdb})"
+            case "row", fields if not fields[0][0]:
+                return f"TUPLE({', '.join(of.duckdb for _, of in fields)})"
             case "row", fields:
                 return f"STRUCT({', '.join(f'{quoted(n)} {t.duckdb}' for n, t in fields)})"
             case "decimal", (precision, scale):

@@ -211,7 +211,9 @@ def test_what_is_inside_a_translated_function_is_translated_too(folder: Path) ->
 
 
 def test_instants_stay_in_the_order_of_the_query(folder: Path) -> None:
-    sql = "SELECT from_unixtime(n) AS at FROM UNNEST(sequence(1, 100000)) AS t (n) ORDER BY n DESC"
+    tens = "UNNEST(sequence(0, 90000, 10000)) AS u (m)"
+    ones = "UNNEST(sequence(1, 10000)) AS t (n)"
+    sql = f"SELECT from_unixtime(m + n) AS at FROM {tens} CROSS JOIN {ones} ORDER BY m + n DESC"
     with open_duckdb(FolderStorage(folder, "archive")) as engine:
         rows = engine.run(sql).rows
     assert rows == sorted(rows, reverse=True)
@@ -258,6 +260,16 @@ def test_the_records_of_a_corrupt_object_are_read_with_all_others(
     (fault,) = map(str, result.faults)
     assert fault.startswith(f"{folder_name('2026-11-23')}/damaged.json.gz")
     assert what in fault
+
+
+@pytest.mark.parametrize("byte", [b"{", b"x"])
+def test_an_object_of_one_byte_which_duckdb_passes_over_is_named(byte: bytes, folder: Path) -> None:
+    store(folder, name="damaged.json.gz").write_bytes(gzip.compress(byte))
+    arrival(folder, "other", "2026-11-22T10:00")
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
+        result = engine.run(ALL_IDS)
+    assert result.rows == [("other",)]
+    assert "damaged.json.gz line 1: not one JSON object" in str(result.faults[0])
 
 
 def test_faults_of_one_object_are_counted_and_a_thousand_of_them_kept(folder: Path) -> None:
@@ -515,7 +527,8 @@ def test_a_query_that_needs_more_memory_than_it_may_is_told_with_the_cure(
     days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_MAX_MEMORY_BYTES", 20_000_000)
-    hungry = "SELECT array_agg(x) FROM UNNEST(sequence(1, 20000000)) AS t (x)"
+    many = "UNNEST(sequence(1, 10000))"
+    hungry = f"SELECT array_agg(x * y) FROM {many} AS t (x) CROSS JOIN {many} AS u (y)"
     with (
         open_duckdb(FolderStorage(days, "archive"), TODAY) as engine,
         pytest.raises(ToolError, match=r"not enough memory(.|\n)*Athena run it"),

@@ -155,7 +155,8 @@ def test_json_is_itself_in_parquet_and_an_interval_is_refused(run: Run, tmp_path
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])
 def test_rows_are_written_as_they_come(form: str, folder: Path, tmp_path: Path) -> None:
     # 200 MB of rows, of which one in memory at a time is enough
-    many = "SELECT n, lpad('x', 5000, 'xy') AS text FROM UNNEST(sequence(1, 40000)) AS t (n)"
+    rows = "UNNEST(sequence(1, 10000)) AS t (n) CROSS JOIN UNNEST(sequence(1, 4)) AS u (m)"
+    many = f"SELECT n * 4 + m AS n, lpad('x', 5000, 'xy') AS text FROM {rows}"
     # getrusage would give the peak of the process that this one was forked from
     script = (
         "from pathlib import Path; from archive_tools.cli import archive\n"
@@ -250,7 +251,8 @@ def test_an_interrupted_query_leaves_nothing_behind(
     sent: signal.Signals, wait_s: float, folder: Path, tmp_path: Path
 ) -> None:
     # a trillion rows: long enough for anybody to lose patience
-    many = "(SELECT id FROM UNNEST(sequence(1, 1000000)) AS t(id))"
+    some = "UNNEST(sequence(1, 1000))"
+    many = f"(SELECT x * 1000 + y AS id FROM {some} AS t(x) CROSS JOIN {some} AS u(y))"
     sql = f"SELECT count(*) AS n FROM {many} a CROSS JOIN {many} b WHERE a.id % 7 = b.id % 11"
     temporary = tmp_path / "temporary"
     temporary.mkdir()
