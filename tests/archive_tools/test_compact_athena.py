@@ -3,6 +3,8 @@
 import fnmatch
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -316,3 +318,19 @@ def test_what_expires_is_deleted_from_the_table(compacting: Compacting) -> None:
     assert compacting.rows("stripe_events_compacted", "id") == [("evt_2",), ("evt_3",)]
     compacting.compact()
     assert compacting.rows("stripe_events_compacted", "id") == [("evt_2",), ("evt_3",)]
+
+
+def test_a_bucket_is_compacted_without_duckdb() -> None:
+    """As in the image of the daily job."""
+    code = (
+        "import sys; sys.modules['duckdb'] = sys.modules['sqlglot'] = None; "
+        "from datetime import date, datetime; import archive_tools.compact; "
+        "from archive_tools.querying import athena_compaction, athena_engine; "
+        "day = date(2026, 11, 23); now = datetime(2026, 11, 23); "
+        "athena_compaction.merge_statement(day, day, now); athena_compaction.view_statement(now); "
+        "print(athena_engine.price_text(1))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
