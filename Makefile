@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test faults strangers bench scale template mutate tools audit lock clean
+.PHONY: help run demo test lint faults strangers bench scale template mutate tools audit lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,13 +17,15 @@ demo: $(BIN)/.dev ## send events through the service and query the archive [EVEN
 	@echo "Starting the service on an archive of its own; the events and queries follow …"
 	@python -m examples $(if $(EVENTS),--events "$(EVENTS)")
 
-test: $(BIN)/.dev ## lint, types and all tests
+test: lint ## lint, types and all tests [TESTS=folder]
+	pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+lint: $(BIN)/.dev ## lint and types
 	ruff check .
 	ruff format --check .
 	bandit --quiet --recursive webhook_app wsgi.py gunicorn.conf.py
 	mypy
 	lint-imports --no-cache
-	pytest -n 4 --dist loadfile
 
 faults: $(BIN)/.dev ## every fault of the archive and of processes against the service [SECONDS=5]
 	python -m tests.bench.faults $(if $(SECONDS),--seconds $(SECONDS) --outage-seconds $(SECONDS))

@@ -18,6 +18,7 @@ from .output import bytes_text, count_text, progress, table
 from .query import athena_options, note_faults
 from .querying.athena_engine import open_athena
 from .querying.engine import default_engine
+from .querying.model_files import model_file
 from .querying.results import refuse_unwritable, replacing, unwritable
 from .reading import Fault
 from .settings import ToolSettings
@@ -94,6 +95,9 @@ def command(
     Example:
         flask archive build --output analytics.duckdb
     """  # noqa: D301 - click wants the character itself
+    for name in names:
+        # one that is not there is refused before anything is done
+        model_file(name)
     if (kind or default_engine(storage)) == "athena":
         _refuse_in_athena(target, today)
         _create_views(storage, settings, names, (workgroup, database), as_json)
@@ -105,10 +109,10 @@ def command(
     from .querying.building import build, built_by_default
 
     wanted = list(dict.fromkeys(names)) or built_by_default()
-    place = _database(target) if target.suffix == _ENDING else _folder(target)
-    with place as temporary:
-        day = today.date() if today else None
-        built, faults = build(storage, wanted, temporary, target.suffix == _ENDING, day)
+    is_database = target.name.endswith(_ENDING)
+    day = today.date() if today else None
+    with _database(target) if is_database else _folder(target) as temporary:
+        built, faults = build(storage, wanted, temporary, is_database, day)
         _sync(temporary)
     _report(built, faults, target, as_json)
 

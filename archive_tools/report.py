@@ -1,9 +1,9 @@
-"""`flask archive report`: a range of days as one page, for owners, auditors and operators.
+"""`flask archive report`: revenue and deliveries as one page, for founders and operators.
 
 Knows the options and where the page goes; the figures and the page are made in reporting/.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
 from .querying import results
-from .querying.engine import open_engine
+from .querying.engine import Engine, open_engine
+from .querying.result import Result
 from .reporting.figures import Figures, Origin
 from .reporting.findings import findings, headline
+from .reporting.money import NoModelsError, collect_money
 from .reporting.page import page
 from .reporting.statistics import collect
 from .settings import ToolSettings
@@ -55,6 +57,11 @@ _YEARS = range(1971, 9999)
     metavar="DAY",
     help="Make the page as on that day: of the same archive it is the same page each time.",
 )
+@click.option(
+    "--only",
+    type=click.Choice(["money", "deliveries"]),
+    help="One part of the page. Left out: both.",
+)
 @json_option
 @click.pass_context
 def command(
@@ -65,13 +72,16 @@ def command(
     days: Days,
     engine_name: str | None,
     today: datetime | None,
+    only: str | None,
     as_json: bool,
 ) -> None:
-    """Write a page on some days: deliveries, delays, duplicates, silent hours, money.
+    """Write a page: recurring revenue by month, and the deliveries of some days.
 
     The page is one HTML file that needs no network, for screens, phones and paper. With --json
-    its figures are printed in place of it. One query reads the range, and three days to each side;
-    Athena scans them five times for it.
+    its figures are printed in place of it. The revenue is that of the months up to the last day, a
+    year at least, by the models of docs/ANALYTICS.md, which read the whole archive; in Athena
+    `flask archive build` makes them. For the deliveries one query reads the range, and three days
+    to each side; Athena scans them five times for it.
 
     \b
     The exit status says how it ended:
@@ -97,7 +107,7 @@ def command(
         origin = Origin(
             storage.name, days.first or day, days.last or day, day, made, engine.name, __version__
         )
-        figures = collect(storage, engine, days, origin)
+        figures = _figures(storage, engine, days, origin, only)
     if target:
         text = page(figures)
         with results.replacing(target) as temporary:
@@ -105,6 +115,33 @@ def command(
     click.echo(json_text(_plain(figures)) if as_json else _summary(figures))
     if figures.faults:
         raise click.exceptions.Exit(1)
+
+
+def _figures(
+    storage: Storage, engine: Engine, days: Days, origin: Origin, only: str | None
+) -> Figures:
+    """Return the figures of one part of a report, or of both.
+
+    Raises:
+        ToolError: they could not be found. With both, the views of the models may be missing.
+    """
+    money, deliveries, is_unbuilt = None, None, False
+    ran: list[Result] = []
+    if only != "deliveries":
+        try:
+            money, result = collect_money(engine, days, origin.today)
+            ran.append(result)
+        except NoModelsError:
+            if only:
+                raise
+            is_unbuilt = True
+    if only != "money":
+        deliveries, result = collect(storage, engine, days, origin.today)
+        ran.append(result)
+    notes = dict.fromkeys(note for result in ran for note in result.notes)
+    faults = dict.fromkeys(fault for result in ran for fault in result.faults)
+    origin = replace(origin, notes=tuple(notes))
+    return Figures(origin, deliveries, money, is_unbuilt, list(faults))
 
 
 def _closed(days: Days, storage: Storage, today: date) -> Days:
@@ -147,6 +184,6 @@ def _plain(figures: Figures) -> dict[str, Any]:
 def _summary(figures: Figures) -> str:
     """Return the headline and the findings for a terminal."""
     lines = [finding.text for finding in findings(figures)]
-    if not lines and figures.total.deliveries:
+    if not lines and figures.deliveries and figures.deliveries.total.deliveries:
         lines = ["Nothing unusual."]
     return "\n".join([headline(figures), *lines])

@@ -1,8 +1,9 @@
-"""`make template`: write the view and the queries of deploy/athena as CloudFormation.
+"""`make template`: write what deploy/athena gives to CloudFormation and IAM.
 
 A template cannot include files. So cloudformation.yaml carries a copy of the view, between two
 marks, and athena/queries.yaml is made of the queries: both together would be over the 51,200 bytes
-that a template may have that is not in S3. Terraform reads the files.
+that a template may have that is not in S3. Terraform reads the files. iam/models.json names the
+models, for whoever makes them in Athena.
 """
 
 import json
@@ -14,6 +15,7 @@ DEPLOY = Path(__file__).resolve().parent
 TEMPLATE = DEPLOY / "cloudformation.yaml"
 ATHENA = DEPLOY / "athena"
 QUERIES = ATHENA / "queries.yaml"
+MODELS_POLICY = DEPLOY / "iam/models.json"
 
 CREATE_VIEW = "CREATE OR REPLACE VIEW stripe_events AS\n"
 
@@ -91,13 +93,34 @@ def view_columns() -> list[tuple[str, str]]:
 
 
 def rendered() -> dict[Path, str]:
-    """Return both templates as they should be, out of what is there and deploy/athena."""
+    """Return the templates and the policy as they should be, out of what is there and the SQL."""
     before, rest = TEMPLATE.read_text().split(_BEGIN)
     _, after = rest.split(_END)
     return {
         TEMPLATE: before + _BEGIN + _view() + _END + after,
         QUERIES: _QUERIES + "\n".join(map(_query, query_files())),
+        MODELS_POLICY: json.dumps(models_policy(), indent=2) + "\n",
     }
+
+
+def models_policy() -> dict[str, object]:
+    """Return what `flask archive build` needs in Athena besides the policy of analysts.
+
+    It may create and replace the models alone: no table, and no view of somebody else's.
+    """
+    glue = "arn:aws:glue:us-east-1:123456789012"
+    views = sorted(path.stem for path in (ATHENA / "models").glob("*.sql"))
+    statement = {
+        "Sid": "Models",
+        "Effect": "Allow",
+        "Action": ["glue:CreateTable", "glue:UpdateTable"],
+        "Resource": [
+            f"{glue}:catalog",
+            f"{glue}:database/stripe_analytics",
+            *(f"{glue}:table/stripe_analytics/{name}" for name in views),
+        ],
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def import_template() -> str:

@@ -315,8 +315,10 @@ class Expressions(ABC):
             node = node.this
         if not isinstance(node, exp.Like):
             raise refused(node, "ESCAPE belongs to LIKE")
+        only(node, "this", "expression", "negate")
+        like = "NOT LIKE" if node.args.get("negate") else "LIKE"
         sides = [self.converted(side, scope, VARCHAR) for side in (node.this, node.expression)]
-        return Typed(f"({sides[0]} LIKE {sides[1]}{escape})", BOOLEAN)
+        return Typed(f"({sides[0]} {like} {sides[1]}{escape})", BOOLEAN)
 
     def _exists(self, node: exp.Exists, scope: Scope) -> Typed:
         return Typed(f"EXISTS ({self.query(node.this, scope)[0]})", BOOLEAN)

@@ -19,8 +19,11 @@ CREATE MACRO trino_json(document, path) AS TRY(json_extract(document, path));
 CREATE MACRO trino_only(texts) AS texts[trino_check(len(texts) = 1)];
 CREATE MACRO trino_json_number(document, number) AS CASE WHEN regexp_full_match(number, '-?[0-9]+') THEN number
     ELSE trino_only(list_distinct(list_filter(
-        regexp_extract_all(document, '-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?'),
-        lambda text: TRY_CAST(text AS DOUBLE) = CAST(number AS DOUBLE)))) END;
+        -- a name can have digits, and a whole number up to 18 of them is not a DOUBLE
+        regexp_extract_all(regexp_replace(document, '"([^"\\]|\\.)*"', '', 'g'),
+            '-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?'),
+        lambda text: NOT regexp_full_match(text, '-?[0-9]{1,18}')
+            AND TRY_CAST(text AS DOUBLE) = CAST(number AS DOUBLE)))) END;
 CREATE MACRO trino_json_scalar(document, path) AS list_transform([TRY(json_value(document, path))],
     lambda value: CASE json_type(value) WHEN 'DOUBLE' THEN trino_json_number(CAST(document AS VARCHAR), value ->> '$')
         ELSE value ->> '$' END)[1];

@@ -1,4 +1,4 @@
-"""Charts over days: axes, and where each bar, line and cell of the heat map is.
+"""Charts over days or months: axes, and where each bar, line and cell of the heat map is.
 
 templates/charts.html draws them as SVG. Positions across are in percent and heights in pixels, so
 a chart is as wide as its page. Colours are classes, which the style sheet gives a meaning for
@@ -8,7 +8,7 @@ light and dark.
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
@@ -32,8 +32,12 @@ _DOTTED_DAYS = 62
 #: Beyond so many days a cell of the heat map is too narrow to point at.
 _NAMED_DAYS = 92
 
-#: Beyond so many days the labels below a chart are months.
-_LABELLED_DAYS = 300
+#: So many labels at most are below a chart.
+_LABELLED_DAYS = 10
+_LABELLED_MONTHS = 13
+
+#: Beyond so many days their labels are months.
+_LONG_DAYS = 300
 
 _LEVELS = 4
 
@@ -77,23 +81,48 @@ def summed(name: str, mark: str, values: Sequence[Any], text: Callable[[Any], st
 
 @dataclass(frozen=True)
 class DayAxis:
-    """The days below a chart."""
+    """The days below a chart, or the months by their first days."""
 
     days: Sequence[date]
     caption: str
+    by_month: bool = field(default=False, kw_only=True)
+    is_open: bool = field(default=False, kw_only=True)
+    """Whether the last one is not over yet."""
 
     @property
     def labels(self) -> Iterator[tuple[float, str, bool]]:
         """Position and text of ten days at most, and whether a phone has room for it."""
-        stride = next(n for n in _STRIDES if n * 10 >= len(self.days))
+        most = _LABELLED_MONTHS if self.by_month else _LABELLED_DAYS
+        stride = next(n for n in _STRIDES if n * most >= len(self.days))
         for n in range(0, len(self.days), stride):
-            day = self.days[n]
-            text = f"{day:%b %Y}" if len(self.days) > _LABELLED_DAYS else f"{day.day} {day:%b}"
-            yield self.x(n + 0.5), text, n % (2 * stride) == 0
+            yield self.x(n + 0.5), self._label(n, stride), n % (2 * stride) == 0
+
+    def _label(self, n: int, stride: int) -> str:
+        day = self.days[n]
+        if self.by_month:
+            is_first_of_year = n < stride or day.year != self.days[n - stride].year
+            return f"{day:%b ’%y}" if is_first_of_year else f"{day:%b}"
+        return f"{day:%b %Y}" if len(self.days) > _LONG_DAYS else f"{day.day} {day:%b}"
+
+    def text(self, n: int) -> str:
+        """Return one of them for people."""
+        text = f"{self.days[n]:%B %Y}" if self.by_month else day_text(self.days[n])
+        return f"{text}, so far" if self.is_open and n == len(self.days) - 1 else text
 
     def x(self, n: float) -> float:
         """Return where so many days end, in percent of the chart's width."""
         return 100 * n / len(self.days)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar: its class, where it begins and how wide it is in percent, top and height in pixels."""
+
+    mark: str
+    x: float
+    width: float
+    top: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -127,15 +156,18 @@ class Chart(DayAxis):
             return 0.0
         return 0.12 if len(self.days) > _FEW_DAYS else 0.4
 
-    def stack(self, n: int) -> Iterator[tuple[str, float, float]]:
-        """Yield class, top and height of each bar of a day; what is negative hangs below zero."""
+    def bars(self, n: int) -> Iterator[Bar]:
+        """Yield the bars of a day, one on the other; what is negative hangs below zero."""
         ends = {True: 0.0, False: 0.0}
         for one in self.series:
             if value := float(one.values[n] or 0):
                 start = ends[value > 0]
                 ends[value > 0] = end = start + value
-                top, bottom = sorted((self.y(start), self.y(end)))
-                yield one.mark, top, max(0.6, bottom - top - _SEAM)
+                yield self._bar(one, n + self.gap, 1 - 2 * self.gap, start, end)
+
+    def _bar(self, one: Series, left: float, width: float, start: float, end: float) -> Bar:
+        top, bottom = sorted((self.y(start), self.y(end)))
+        return Bar(one.mark, self.x(left), self.x(width), top, max(0.6, bottom - top - _SEAM))
 
     def path(self, one: Series) -> str:
         """Return a line in a box as wide as there are days, broken where a day has no value."""
@@ -149,7 +181,28 @@ class Chart(DayAxis):
         """Return what is shown where the pointer rests on a day."""
         known = ((one, one.values[n]) for one in self.series if one.values[n])
         lines = (f"{one.name}: {one.text(value)}" for one, value in known)
-        return "\n".join([day_text(self.days[n]), *lines])
+        return "\n".join([self.text(n), *lines])
+
+
+@dataclass(frozen=True)
+class Waterfall(Chart):
+    """Movements that lead from a balance to the next: up, down, and then the balance from zero.
+
+    The last series is the balance at the end, the others are the movements.
+    """
+
+    def bars(self, n: int) -> Iterator[Bar]:
+        """Yield the bars of a day: what comes in, what goes out beside it, and the balance."""
+        *movements, balance = self.series
+        values = [(one, float(one.values[n] or 0)) for one in movements]
+        end = float(balance.values[n] or 0)
+        level = end - sum(value for _, value in values)
+        for one, value in sorted(values, key=lambda pair: pair[1] < 0):
+            if value:
+                yield self._bar(one, n + (0.04 if value > 0 else 0.28), 0.22, level, level + value)
+                level += value
+        if end:
+            yield self._bar(balance, n + 0.52, 0.44, 0, end)
 
 
 @dataclass(frozen=True)
@@ -207,6 +260,24 @@ class HeatMap(DayAxis):
         return f"h{_LEVELS - len(self._starts) + sum(start <= count for start in self._starts)}"
 
 
+def charted(
+    days: Sequence[date],
+    caption: str,
+    series: Sequence[Series],
+    scale: Callable[[Iterable[float]], Scale],
+    kind: type[Chart] = Chart,
+    **options: Any,
+) -> Chart:
+    """Return a chart whose axis has room for each value, and of bars for each stack."""
+    columns = [[float(one.values[n] or 0) for one in series] for n in range(len(days))]
+    if options.get("is_line"):
+        values = [float(value) for one in series for value in one.values if value is not None]
+    else:
+        values = [sum(v for v in column if v > 0) for column in columns]
+        values += [sum(v for v in column if v < 0) for column in columns]
+    return kind(days, caption, series, scale(values), **options)
+
+
 def number_text(value: float) -> str:
     """Return a number for an axis: `950`, `1.2k`, `3M`."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -216,15 +287,19 @@ def number_text(value: float) -> str:
 
 
 def linear(
-    values: Iterable[float], text: Callable[[float], str] = number_text, least: float = 0
+    values: Iterable[float],
+    text: Callable[[float], str] = number_text,
+    least: float = 0,
+    through: float = 0,
 ) -> Scale:
-    """Return an axis through zero with about four ticks at round values, `least` apart."""
-    values = [0.0, *values]
+    """Return an axis with about four ticks at round values, `least` apart, that has `through`."""
+    values = [float(through), *values]
     top, bottom = max(values), min(values)
     step = max(least, _step((top - bottom) / 4 or 0.25))
-    lowest, highest = math.floor(bottom / step + 1e-9), math.ceil(top / step - 1e-9)
-    highest = max(highest, lowest + 1)
-    ticks = tuple((n * step, text(n * step)) for n in range(lowest, highest + 1))
+    # what hangs a little below a tick does not get a whole step
+    lowest, highest = math.floor(2 * bottom / step + 1e-9) / 2, math.ceil(top / step - 1e-9)
+    highest = max(highest, math.ceil(lowest) + 1)
+    ticks = tuple((n * step, text(n * step)) for n in range(math.ceil(lowest), highest + 1))
     return Scale(lowest * step, highest * step, ticks)
 
 

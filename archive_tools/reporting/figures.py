@@ -3,12 +3,16 @@
 Holds numbers and names only; `--json` prints them as they are here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from ..reading import Fault
+
+#: A row of a model, by its columns' names.
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -119,25 +123,9 @@ class Currency:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What was asked, and how."""
+class Deliveries:
+    """What arrived in a range of days."""
 
-    archive: str
-    first: date
-    last: date
-    today: date
-    made: str
-    engine: str
-    version: str
-    notes: tuple[str, ...] = ()
-    """What was scanned."""
-
-
-@dataclass(frozen=True)
-class Figures:
-    """All of a report."""
-
-    origin: Origin
     total: Arrivals
     days: Sequence[Day]
     types: Sequence[EventType]
@@ -151,5 +139,60 @@ class Figures:
     late: Sequence[Unusual]
     currencies: Sequence[Currency]
     """Live mode before test mode, the most used first."""
+
+
+@dataclass(frozen=True)
+class Money:
+    """The metrics by month, of one mode."""
+
+    livemode: bool
+    account: str | None
+    """Whose figures are drawn. None is the archive's own account."""
+    currency: str | None
+    """Which of its currencies is drawn, as Stripe writes it: `eur`. None where nothing is there."""
+    months: Sequence[date]
+    """First days, oldest first."""
+    is_open: bool
+    """Whether the last month is not over yet."""
+    decimals: Mapping[str, int]
+    """By currency."""
+    rows: Mapping[str, Sequence[Row]]
+    """Of each model, all accounts and currencies; `docs/ANALYTICS.md` has the columns."""
+
+    def drawn(self, model: str) -> list[Row]:
+        """Return what is drawn of a model: a row for each month, empty where there is none."""
+        of_month = {
+            row["month"]: row
+            for row in self.rows[model]
+            if row["account"] == self.account
+            and row.get("currency", self.currency) == self.currency
+        }
+        return [of_month.get(month, {}) for month in self.months]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What was asked, and how."""
+
+    archive: str
+    first: date
+    last: date
+    today: date
+    made: str
+    engine: str
+    version: str
+    notes: Sequence[str] = ()
+    """What was scanned."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All of a report. A part that was not asked for is None."""
+
+    origin: Origin
+    deliveries: Deliveries | None
+    money: Money | None
+    is_unbuilt: bool = False
+    """Whether the money is missing because Athena has no views of the models."""
     faults: Sequence[Fault] = field(default_factory=list)
     """What could not be read; the figures are those of everything else."""

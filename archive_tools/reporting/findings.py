@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ..output import count_text
 from .charts import seconds_text
-from .figures import Figures, Silence
+from .figures import Deliveries, Figures, Silence
+from .money_page import MoneyPage
 
 #: Stripe and networks repeat now and then; more than this has a cause worth knowing.
 _MANY_COPIES = 0.05
@@ -26,11 +27,22 @@ class Finding:
 
 def findings(figures: Figures) -> list[Finding]:
     """Return what is out of the ordinary, the most serious first."""
-    total = figures.total
     found = []
     if figures.faults:
         count = count_text(len(figures.faults), "fault")
         found.append(Finding("unreadable", f"A part of the archive could not be read: {count}."))
+    if figures.is_unbuilt:
+        text = (
+            "The revenue is left out: Athena has no views of the models. To make them: "
+            "flask archive build"
+        )
+        found.append(Finding("origin", text))
+    return found + (_of_deliveries(figures.deliveries) if figures.deliveries else [])
+
+
+def _of_deliveries(figures: Deliveries) -> list[Finding]:
+    total = figures.total
+    found = []
     for silence in figures.silences[:_NAMED_SILENCES]:
         text = (
             f"Nothing arrived for {silence_text(silence)}, where about {silence.usual:,.0f} "
@@ -61,7 +73,16 @@ def findings(figures: Figures) -> list[Finding]:
 
 
 def headline(figures: Figures) -> str:
-    """Return the whole report in one sentence or two."""
+    """Return the whole report in a few sentences."""
+    money = MoneyPage(figures.money) if figures.money else None
+    said = [money.headline] if money and (money.sections or not figures.deliveries) else []
+    return " ".join([*said, *filter(None, [deliveries_headline(figures.deliveries)])])
+
+
+def deliveries_headline(figures: Deliveries | None) -> str:
+    """Return in a sentence or two what arrived, if that was asked."""
+    if not figures:
+        return ""
     total = figures.total
     if not total.deliveries:
         return "Nothing arrived in these days, or nothing was archived."

@@ -6,9 +6,9 @@ came from an archive.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,14 @@ from markupsafe import Markup
 
 from ..output import bytes_text, cell, count_text
 from . import charts
-from .charts import Chart, HeatMap, Scale, Series, summed
-from .figures import Currency, Delays, Figures
-from .findings import findings, headline, silence_text, without_id_text
+from .charts import Chart, HeatMap, Series, summed
+from .figures import Currency, Delays, Deliveries, Figures, Origin
+from .findings import deliveries_headline, findings, silence_text, without_id_text
+from .money_page import MoneyPage, amount_text
 from .silence import EXPECTED_AT_LEAST
 from .statistics import LATE_S
+
+Charted = Callable[..., Chart]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -43,47 +46,66 @@ def page(figures: Figures) -> str:
     """Return the page as HTML."""
     css = (_TEMPLATES / "page.css").read_text()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    live = [one for one in figures.currencies if one.livemode]
-    silent = {
-        silence.start + timedelta(hours=hour)
-        for silence in figures.silences
-        for hour in range(silence.hours)
-    }
+    money = MoneyPage(figures.money) if figures.money else None
+    if money and figures.deliveries and not money.sections:
+        money = None
+    found = findings(figures)
+    # what concerns every figure is said on top, the rest above the deliveries
+    urgent = [one for one in found if money and one.section in ("unreadable", "origin")]
     return (
         _environment()
         .get_template("page.html")
         .render(
             figures=figures,
             origin=figures.origin,
-            total=figures.total,
-            title=_title(figures),
+            title=_title(figures, money),
+            period=_period(figures.origin.first, figures.origin.last),
             policy=_POLICY.format(digest),
             # a style element takes its text as it is: nothing of an archive is in it
             css=Markup(css),  # noqa: S704 # nosec B704
-            headline=headline(figures),
-            findings=findings(figures),
-            busy_days=sum(bool(day.arrivals.deliveries) for day in figures.days),
-            silent_hours=len(silent),
-            stored=sum(day.stored.bytes for day in figures.days),
+            urgent=urgent,
+            operational=[one for one in found if one not in urgent],
             shown_faults=figures.faults[:_SHOWN_FAULTS],
-            live=live,
-            test=[one for one in figures.currencies if not one.livemode],
-            late_s=LATE_S,
-            expected=f"{EXPECTED_AT_LEAST:.0f}",
-            types_chart=_types_chart(figures),
-            first_chart=_delay_chart(figures, "first", "Each event's first arrival"),
-            every_chart=_delay_chart(figures, "every", "All deliveries, duplicates included"),
-            failures_chart=_failures_chart(figures),
-            heat_map=HeatMap(
-                [day.day for day in figures.days],
-                "Deliveries by day and hour",
-                [day.hours for day in figures.days],
-                silent,
-            ),
-            money_charts=[_money_chart(figures, one) for one in live[:_CHARTED_CURRENCIES]],
-            storage_chart=_storage_chart(figures),
+            money=money,
+            **(_of_deliveries(figures.deliveries, figures.origin) if figures.deliveries else {}),
         )
     )
+
+
+def _of_deliveries(figures: Deliveries, origin: Origin) -> dict[str, Any]:
+    """Return what the template of the deliveries needs."""
+    live = [one for one in figures.currencies if one.livemode]
+    silent = {
+        silence.start + timedelta(hours=hour)
+        for silence in figures.silences
+        for hour in range(silence.hours)
+    }
+    chart = partial(
+        charts.charted, [day.day for day in figures.days], is_open=origin.last == origin.today
+    )
+    return {
+        "total": figures.total,
+        "headline": deliveries_headline(figures),
+        "busy_days": sum(bool(day.arrivals.deliveries) for day in figures.days),
+        "silent_hours": len(silent),
+        "stored": sum(day.stored.bytes for day in figures.days),
+        "live": live,
+        "test": [one for one in figures.currencies if not one.livemode],
+        "late_s": LATE_S,
+        "expected": f"{EXPECTED_AT_LEAST:.0f}",
+        "types_chart": _types_chart(chart, figures),
+        "first_chart": _delay_chart(chart, figures, "first", "Each event's first arrival"),
+        "every_chart": _delay_chart(chart, figures, "every", "All deliveries, duplicates included"),
+        "failures_chart": _failures_chart(chart, figures),
+        "heat_map": HeatMap(
+            [day.day for day in figures.days],
+            "Deliveries by day and hour",
+            [day.hours for day in figures.days],
+            silent,
+        ),
+        "money_charts": [_money_chart(chart, one) for one in live[:_CHARTED_CURRENCIES]],
+        "storage_chart": _storage_chart(chart, figures),
+    }
 
 
 def _environment() -> jinja2.Environment:
@@ -111,8 +133,15 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _title(figures: Figures) -> str:
-    first, last = figures.origin.first, figures.origin.last
+def _title(figures: Figures, money: MoneyPage | None) -> str:
+    """Return what the page is about: `Stripe revenue, December 2025 to November 2026`."""
+    if money:
+        return money.title
+    return f"Stripe deliveries, {_period(figures.origin.first, figures.origin.last)}"
+
+
+def _period(first: date, last: date) -> str:
+    """Return a range of days for people: `25 October to 23 November 2026`."""
     if first == last:
         return f"{first.day} {first:%B %Y}"
     start = f"{first.day} {first:%B}" + (f" {first.year}" if first.year != last.year else "")
@@ -134,36 +163,19 @@ def _cell(value: object) -> str:
 
 def _amount(value: Decimal, one: Currency) -> str:
     """Return an amount with the decimals of its currency."""
-    return f"{value:,.{one.decimals}f}"
+    return amount_text(value, one.decimals)
 
 
-def _chart(
-    figures: Figures,
-    caption: str,
-    series: Sequence[Series],
-    scale: Callable[[Iterable[float]], Scale],
-    **options: Any,
-) -> Chart:
-    """Return a chart whose axis has room for each value, and of bars for each stack."""
-    columns = [[float(one.values[n] or 0) for one in series] for n in range(len(figures.days))]
-    if options.get("is_line"):
-        values = [value for column in columns for value in column]
-    else:
-        values = [sum(v for v in column if v > 0) for column in columns]
-        values += [sum(v for v in column if v < 0) for column in columns]
-    return Chart([day.day for day in figures.days], caption, series, scale(values), **options)
-
-
-def _types_chart(figures: Figures) -> Chart:
+def _types_chart(chart: Charted, figures: Deliveries) -> Chart:
     series = [
         summed(_cut(one.name), f"c{n}", one.counts, "{:,}".format)
         for n, one in enumerate(figures.types, 1)
     ]
     caption = f"Deliveries a day by type, {count_text(figures.type_count, 'type')} in all"
-    return _chart(figures, caption, series, charts.whole, height=200)
+    return chart(caption, series, charts.whole, height=200)
 
 
-def _delay_chart(figures: Figures, which: str, caption: str) -> Chart:
+def _delay_chart(chart: Charted, figures: Deliveries, which: str, caption: str) -> Chart:
     delays: list[Delays] = [getattr(day.arrivals, which) for day in figures.days]
     total: Delays = getattr(figures.total, which)
     text = charts.seconds_text
@@ -172,11 +184,11 @@ def _delay_chart(figures: Figures, which: str, caption: str) -> Chart:
         Series("p95", "c3", [one.p95 for one in delays], text, text(total.p95)),
         Series("p99", "c6", [one.p99 for one in delays], text, text(total.p99)),
     ]
-    chart = _chart(figures, caption, series, charts.durations, height=200, is_line=True)
-    return replace(chart, caption=f"{caption} (logarithmic)") if chart.scale.is_log else chart
+    made = chart(caption, series, charts.durations, height=200, is_line=True)
+    return replace(made, caption=f"{caption} (logarithmic)") if made.scale.is_log else made
 
 
-def _failures_chart(figures: Figures) -> Chart:
+def _failures_chart(chart: Charted, figures: Deliveries) -> Chart:
     days = [day.arrivals for day in figures.days]
     text = "{:,}".format
     series = [
@@ -185,21 +197,21 @@ def _failures_chart(figures: Figures) -> Chart:
         summed("from the Events API", "c4", [day.from_api for day in days], text),
     ]
     caption = "Late first arrivals, duplicates and records from the Events API, by day"
-    return _chart(figures, caption, series, charts.whole)
+    return chart(caption, series, charts.whole)
 
 
-def _money_chart(figures: Figures, one: Currency) -> Chart:
+def _money_chart(chart: Charted, one: Currency) -> Chart:
     text = partial(_amount, one=one)
     series = [
         summed("gross", "c1", one.gross, text),
         summed("refunded", "c6", [-value for value in one.refunded], text),
     ]
     caption = f"{_cut(one.code)} a day, live mode"
-    return _chart(figures, caption, series, charts.linear, height=120)
+    return chart(caption, series, charts.linear, height=120)
 
 
-def _storage_chart(figures: Figures) -> Chart:
+def _storage_chart(chart: Charted, figures: Deliveries) -> Chart:
     objects = count_text(sum(day.stored.objects for day in figures.days), "object")
     series = [summed("stored", "c1", [day.stored.bytes for day in figures.days], bytes_text)]
     caption = f"Compressed bytes a day, in {objects}"
-    return _chart(figures, caption, series, partial(charts.linear, text=charts.axis_bytes_text))
+    return chart(caption, series, partial(charts.linear, text=charts.axis_bytes_text))

@@ -6,19 +6,17 @@ Knows the columns of report.sql; not how a figure is shown.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from webhook_app.environ import PROJECT
 
 from ..days import Days
 from ..output import progress
-from ..querying.engine import Engine
+from ..querying.engine import Engine, Result
 from ..storage import Storage
-from .figures import Arrivals, Currency, Day, Delays, EventType, Figures, Origin, Stored, Unusual
+from .figures import Arrivals, Currency, Day, Delays, Deliveries, EventType, Row, Stored, Unusual
 from .silence import silences
 
 #: Stripe delivers again for up to three days: an event that arrives now may have arrived before,
@@ -51,17 +49,15 @@ _PARTS = {
     "money": "day livemode currency minor_unit movements gross refunded",
 }
 
-Row = dict[str, Any]
 
-
-def collect(storage: Storage, engine: Engine, days: Days, origin: Origin) -> Figures:
-    """Return the figures of a range of days.
+def collect(storage: Storage, engine: Engine, days: Days, today: date) -> tuple[Deliveries, Result]:
+    """Return what arrived in a range of days, and how the query of it went.
 
     Args:
         storage: the archive.
         engine: that reads the same archive.
         days: with both ends.
-        origin: what is known before; what was scanned is added to it.
+        today: the day that is not over yet.
 
     Raises:
         ToolError: the query could not be run, or the archive not be listed.
@@ -78,11 +74,10 @@ def collect(storage: Storage, engine: Engine, days: Days, origin: Origin) -> Fig
         datetime.fromisoformat(row["day"]) + timedelta(hours=int(row["hour"])): row["deliveries"]
         for row in parts["hours"]
     }
-    begin, end = _watched(days, origin.today, present, hours)
+    begin, end = _watched(days, today, present, hours)
     unusual = [_unusual(row) for row in sorted(parts["unusual"], key=_most_repeated)]
     late = {row["id"] for row in parts["unusual"] if row["is_late"]}
-    return Figures(
-        origin=replace(origin, notes=tuple(result.notes)),
+    found = Deliveries(
         total=arrived.get(None, Arrivals()),
         days=[_day(day, arrived, stored, hours) for day in days],
         types=_types(parts["types"], days),
@@ -94,8 +89,8 @@ def collect(storage: Storage, engine: Engine, days: Days, origin: Origin) -> Fig
             (event for event in unusual if event.id in late), key=lambda event: -(event.delay or 0)
         )[:_SHOWN_EVENTS],
         currencies=_currencies(parts["money"], days),
-        faults=list(dict.fromkeys(result.faults)),
     )
+    return found, result
 
 
 def _query(days: Days) -> str:
@@ -114,7 +109,7 @@ def _query(days: Days) -> str:
         late_s=LATE_S,
         shown_types=_SHOWN_TYPES,
         shown_events=_SHOWN_EVENTS,
-        minor_unit=_minor_unit(),
+        minor_unit=minor_unit(),
     )
     names = dict.fromkeys(" ".join(_PARTS.values()).split())
     selects = []
@@ -124,7 +119,7 @@ def _query(days: Days) -> str:
     return parts + "\nUNION ALL\n".join(selects)
 
 
-def _minor_unit() -> str:
+def minor_unit() -> str:
     """Return the view's expression for what the smallest unit of a currency is worth.
 
     Raises:
@@ -211,7 +206,7 @@ def _currencies(rows: Iterable[Row], days: Days) -> list[Currency]:
         Currency(
             code=code.upper() if code else _NAMELESS,
             livemode=livemode,
-            decimals=_decimals(row["minor_unit"] for row in by_day.values()),
+            decimals=decimals_of(row["minor_unit"] for row in by_day.values()),
             movements=sum(row["movements"] for row in by_day.values()),
             gross=tuple(_amount(by_day.get(str(day)), "gross") for day in days),
             refunded=tuple(_amount(by_day.get(str(day)), "refunded") for day in days),
@@ -225,7 +220,7 @@ def _amount(row: Row | None, name: str) -> Decimal:
     return Decimal(row[name] or 0) if row else Decimal()
 
 
-def _decimals(minor_units: Iterable[Decimal | None]) -> int:
+def decimals_of(minor_units: Iterable[Decimal | None]) -> int:
     """Return the decimals of a currency by what its smallest unit is worth: 0.010 is 2."""
     unit = next((unit for unit in minor_units if unit), Decimal("0.01"))
     return max(0, -Decimal(unit).adjusted())

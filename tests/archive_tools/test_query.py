@@ -55,10 +55,13 @@ def test_a_query_can_come_by_standard_input(folder: Path) -> None:
 
 
 def test_the_library_is_listed_with_its_questions(run: Run) -> None:
-    lines = run("query", "--list").stdout.splitlines()
+    queries, models = run("query", "--list").stdout.split("\n\n")
+    lines = queries.splitlines()
     names = [line.split()[0] for line in lines[2:]]
     assert names == sorted(path.stem for path in (PROJECT / "deploy/athena/queries").glob("*"))
     assert any(line.endswith("What has arrived today, by type?") for line in lines)
+    names = [line.split()[0] for line in models.splitlines()[2:]]
+    assert names == sorted(path.stem for path in (PROJECT / "deploy/athena/models").glob("*"))
 
 
 def test_what_is_no_query_is_told_with_the_cure(run: Run) -> None:

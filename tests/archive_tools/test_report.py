@@ -22,7 +22,8 @@ from webhook_app.version import __version__
 from .conftest import Run, signed_record, store
 
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
-RANGE = ("--from", "2026-11-01", "--to", "2026-11-20", "--today", "2026-11-20")
+DELIVERIES = ("--only", "deliveries")
+RANGE = ("--from", "2026-11-01", "--to", "2026-11-20", "--today", "2026-11-20", *DELIVERIES)
 
 
 def event(id_: str, created: datetime, type_: str = "t", **charge: Any) -> bytes:
@@ -50,13 +51,13 @@ def charge(currency: str, amount: int, **others: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def figures(run: Run) -> Any:
-    """Call with more arguments to get the figures of the test's archive."""
+    """Call with more arguments to get the figures of the deliveries in the test's archive."""
 
     def call(*arguments: str, status: int = 0) -> dict[str, Any]:
-        result = run("report", "--json", *(arguments or RANGE))
+        result = run("report", "--json", *(arguments or RANGE), *DELIVERIES)
         assert result.exit_code == status, result.output
         found: dict[str, Any] = json.loads(result.stdout)
-        return found
+        return {**found, **found["deliveries"]}
 
     return call
 
@@ -114,14 +115,15 @@ def test_either_a_file_or_json_is_asked_for(run: Run, arguments: tuple[str, ...]
 def test_an_empty_range_has_a_page_that_says_so(run: Run, folder: Path, tmp_path: Path) -> None:
     put(folder, NOON, event("evt_1", NOON))
     target = tmp_path / "report.html"
-    result = run("report", "--output", str(target), "--from", "2026-10-01", "--to", "2026-10-20")
+    october = ("--from", "2026-10-01", "--to", "2026-10-20")
+    result = run("report", "--output", str(target), *october, *DELIVERIES)
     assert result.exit_code == 0
     assert "Nothing arrived in these days" in target.read_text()
 
 
 def test_an_archive_without_any_day_has_a_page_too(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "report.html"
-    assert run("report", "--output", str(target)).exit_code == 0
+    assert run("report", "--output", str(target), *DELIVERIES).exit_code == 0
     assert "Nothing arrived in these days" in target.read_text()
 
 

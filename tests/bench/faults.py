@@ -239,6 +239,9 @@ def _reload(master: int) -> None:
 def _stopped(scene: Scene) -> Iterator[None]:
     os.kill(scene.process, signal.SIGTERM)
     yield
+    # another SIGTERM in its last moments would end it with another status
+    while scene.service and scene.service.process.poll() is None:
+        time.sleep(0.05)
 
 
 def _own_authority(scene: Scene) -> None:

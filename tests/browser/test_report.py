@@ -1,5 +1,6 @@
 """The report of the sample month in a real browser, on a screen, a phone and paper."""
 
+import io
 import itertools
 import json
 import math
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from examples.month import Delivery
+from tests.archive_tools.test_report_money import YEAR, html
 from tests.browser.conftest import Open
 from tests.browser.window import Window
 
@@ -280,3 +283,56 @@ def test_what_is_stored_is_what_lies_in_the_folders(show: Open, report: Path) ->
         folder = report.parent / f"archive/webhooks/year={day:%Y}/month={day:%m}/day={day:%d}"
         sizes = [path.stat().st_size for path in folder.iterdir()]
         assert [int(cell.replace(",", "")) for cell in row[1:3]] == [len(sizes), sum(sizes)]
+
+
+@pytest.fixture
+def money(tmp_path: Path) -> Path:
+    """The page of a few months of revenue."""
+    path = tmp_path / "money.html"
+    path.write_text(html(YEAR))
+    return path
+
+
+def edge(picture: bytes) -> float:
+    """How light the last column of a picture is where it has no text: 0 to 255."""
+    with Image.open(io.BytesIO(picture)) as opened:
+        grey = opened.convert("L")
+        column = [grey.getpixel((grey.width - 1, y)) for y in range(grey.height)]
+    return sorted(column)[len(column) // 2]  # type: ignore[type-var,return-value]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_table_that_goes_on_beyond_a_phone_shows_it(show: Open, money: Path, scheme: str) -> None:
+    with show(390, scheme, money) as opened:
+        opened.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        table = opened.page.get_by_role("region", name="MRR by month")
+        at_start = edge(table.screenshot())
+        table.evaluate("e => e.scrollLeft = e.scrollWidth")
+        at_end = edge(table.screenshot())
+        first = table.locator("td").first.bounding_box()
+    assert abs(at_start - at_end) > 30
+    # the month stays beside its figures
+    assert first
+    assert first["x"] >= 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), list(itertools.product(WIDTHS, SCHEMES)))
+def test_the_money_is_as_wide_as_its_page_and_readable(
+    show: Open, money: Path, width: int, scheme: str
+) -> None:
+    with show(width, scheme, money) as opened:
+        opened.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.page.evaluate(OVERLAPS) == []
+        found = opened.page.evaluate(COLOURS)
+    for words, colour, below in found:
+        ground = next(one for one in below if one != "rgba(0, 0, 0, 0)")
+        assert contrast(colour, ground) >= 4.5, f"{words}: {colour} on {ground}"
+
+
+def test_the_first_screen_has_the_tiles_and_the_waterfall(show: Open, money: Path) -> None:
+    with show(1280, path=money) as opened:
+        box = opened.page.locator("svg.chart").first.bounding_box()
+        assert box
+        assert box["y"] + box["height"] <= 900
+        assert opened.page.locator(".tiles > div").count() >= 6

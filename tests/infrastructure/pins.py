@@ -213,15 +213,15 @@ def _validations(text: str, template: Document) -> list[str]:
     return found
 
 
-def of_terraform(folder: Path = terraform.CONFIGURATION) -> list[str]:
-    """Return what is wrong with a configuration, up to the first set of options that shows it."""
-    found = of_text(terraform.text(folder))
+def of_terraform() -> list[str]:
+    """Return what is wrong with the configuration, up to the first set of options that shows it."""
+    found = of_text(terraform.text())
     for choice in expected.CHOICES:
         # a plan takes a second
         if found:
             break
         try:
-            plan = terraform.planned(folder, **expected.variables(expected.CHOICES[choice]))
+            plan = terraform.planned(**expected.variables(expected.CHOICES[choice]))
         except RuntimeError as error:
             return [f"cannot be planned: {error}"]
         found += of_plan(plan, choice)

@@ -178,6 +178,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "verify": ("verify",),
     "query": ("query", "arrivals", "--engine", "duckdb"),
     "export": ("export", "--output", "export"),
+    "build": ("build", "--engine", "duckdb", "--model", "customers", "--output", "a.duckdb"),
     "report": ("report", "--engine", "duckdb", "--output", "report.html"),
     "backfill": ("backfill", "--dry-run"),
     "replay": ("replay", "http://localhost:9/hook", "--dry-run"),
@@ -229,6 +230,17 @@ def test_a_query_in_athena_needs_what_the_policy_of_athena_gives(
         "athena:GetQueryResults",
         "athena:StopQueryExecution",
     }
+
+
+def test_views_in_athena_need_the_policy_of_models_besides(guard: Guard) -> None:
+    guard.allowed = policy("analyst")
+    run("build", "--engine", "athena", "--model", "customers")
+    assert guard.refused == set()
+    # Athena asks Glue with the rights of who asks Athena
+    made = permissions(json.loads((PROJECT / "deploy/iam/models.json").read_text()))
+    assert {action for action, _ in made} == {"glue:CreateTable", "glue:UpdateTable"}
+    tables = {resource.rpartition("/")[2] for _, resource in made if ":table/" in resource}
+    assert tables == {path.stem for path in (PROJECT / "deploy/athena/models").glob("*.sql")}
 
 
 def test_the_console_needs_what_the_policy_of_analysts_gives() -> None:

@@ -124,9 +124,7 @@ def invoice_amount(item: Item) -> Fraction | None:
     quantity = 1 if item.quantity is None else item.quantity
     if by := item.price.divide_by:
         quantity = -(-quantity // by) if item.price.rounding == "up" else quantity // by
-    return after(
-        Fraction(item.price.unit_amount) * quantity, item.discounts, item.price.currency
-    )
+    return after(Fraction(item.price.unit_amount) * quantity, item.discounts, item.price.currency)
 
 
 def worth(state: State) -> dict[str, Worth]:

@@ -42,7 +42,7 @@ def test_every_command_of_the_readme_is_run_somewhere() -> None:
         assert (
             command in ELSEWHERE
             or command.startswith(DEPLOY)
-            or re.search(rf"^{re.escape(command)}\b", CI, re.MULTILINE)
+            or re.search(rf"^ *{re.escape(command)}\b", CI, re.MULTILINE)
         )
     assert set(ELSEWHERE) <= set(found)
     assert shlex.split("gunicorn --config gunicorn.conf.py wsgi:app") == procfile_command()

@@ -11,7 +11,6 @@ SELECT
   json_extract_scalar(data, '$.currency') AS currency,
   json_extract_scalar(data, '$.status') AS status,
   json_extract_scalar(data, '$.customer') AS customer,
-  json_extract_scalar(data, '$.invoice') AS invoice,
   coalesce(json_extract_scalar(data, '$.latest_charge'),
     json_extract_scalar(data, '$.charges.data[0].id')) AS latest_charge,
   json_extract_scalar(data, '$.payment_method') AS payment_method,
