@@ -147,8 +147,6 @@ def test_what_happens_later_gives_the_same_rows(change: Change, archive: Path, r
     run("compact")
     assert rows(archive) == expected
     assert read_objects(archive) == 0
-    assert run("compact", "--json").exit_code == 0
-    assert rows(archive) == expected
 
 
 def test_an_earlier_arrival_leaves_the_file_of_its_later_month(archive: Path, run: Run) -> None:
