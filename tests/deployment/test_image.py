@@ -379,6 +379,7 @@ def test_the_commands_that_need_no_duckdb_run_in_the_image(image: Stage, tmp_pat
                 "query": ["SELECT 1 AS n"],
                 "export": ["--output", "out"],
                 "compact": [],
+                "build": ["--output", "out.duckdb"],
                 "report": ["--json"],
             }
             refused = told(name, *words[name], status=2)
