@@ -89,9 +89,14 @@ subscription("both", at(1, 1), discounts=(TEN_OFF, ONCE),
 subscription("all_off", at(1, 1), items=(YEARS[1],), discounts=(TEN_OFF,) * 7)
 subscription("unknown", at(1, 1), discounts=(UNKNOWN,))
 subscription("in_order", at(1, 1), discounts=(TEN_OFF, THIRTY))
-subscription("in_order", at(2, 1), discounts=(THIRTY, TEN_OFF))
 subscription("removed", at(1, 1), items=YEARS)
 subscription("removed", at(2, 1), items=YEARS[:1])
+subscription("removed", at(3, 1), items=YEARS)
+HALF = {"id": "di_lost", "object": "discount", "coupon": coupon_object(UNKNOWN.coupon)}
+for case, holder in (("invoice", {"discounts": [HALF]}), ("customer", {"discount": HALF})):
+    subscription(case, at(1, 1), discounts=(UNKNOWN,))
+    holding = {"id": f"{case}_1", "object": case} | holder
+    CASES[case].append(Event(at(1, 2), f"{case}.created", holding))
 for case in ("off", "both", "all_off", "in_order"):
     for discount in (TEN_OFF, THIRTY, ONCE):
         of: Row = {
@@ -106,8 +111,10 @@ DISCOUNTED = {
     "both": ["4.652778", "6.513889"],  # 60 x 134/144 / 12, 84 x 134/144 / 12
     "all_off": [],  # 60 less seven times 10 is not below zero
     "unknown": ["49"],
-    "in_order": ["24.3", "27.3"],  # 49 x 70 % - 10 in February, (49 - 10) x 70 % in January
-    "removed": ["0", "5", "10"],
+    "invoice": ["24.5"],
+    "customer": ["24.5"],
+    "in_order": ["27.3"],  # (49 - 10) x 70 %
+    "removed": ["0", "5", "5", "10"],  # 5 went and came again
 }
 
 
