@@ -13,7 +13,6 @@ from .casts import cast, coerced, fields_of, local
 from .dialect import AthenaSelect, only, refused
 from .types import (
     BIGINT,
-    BOOLEAN,
     DATE,
     DOUBLE,
     INTEGER,
@@ -45,19 +44,11 @@ _COMMA = re.compile(r",(?![^(]*\))")
 
 _TEXT_TYPES = ("varchar", "boolean", "decimal", "date", "tinyint", "smallint", "integer", "bigint")
 
+_LAMBDA = Type("lambda")
+
 _DAY_UNITS = ("day", "week", "month", "quarter", "year")
 _CLOCK_UNITS = ("millisecond", "second", "minute", "hour")
-_ADD = {
-    "millisecond": "to_microseconds({} * 1000)",
-    "second": "to_seconds({})",
-    "minute": "to_minutes({})",
-    "hour": "to_hours({})",
-    "day": "to_days(CAST({} AS INTEGER))",
-    "week": "to_days(CAST({} * 7 AS INTEGER))",
-    "month": "to_months(CAST({} AS INTEGER))",
-    "quarter": "to_months(CAST({} * 3 AS INTEGER))",
-    "year": "to_years(CAST({} AS INTEGER))",
-}
+_UNITS = {"day unit": _DAY_UNITS, "clock unit": _CLOCK_UNITS, "unit": _DAY_UNITS + _CLOCK_UNITS}
 
 #: MySQL's marks, which date_format and date_parse take, as those of strftime.
 _MYSQL = {
@@ -147,19 +138,18 @@ class Calls:
             distinct = "DISTINCT "
         if [type(node) for node in nodes] == [exp.Star]:
             nodes = []
-        values = [self._of.value(node, scope) for node in nodes]
         name = ways[0].name
         if (order and name != "array_agg") or (distinct and len(nodes) != 1):
             raise refused(call, "ORDER BY and DISTINCT are not supported in this aggregate")
-        if name == "map_agg" and values:
-            present = f"{values[0].sql} IS NOT NULL"
+        if name == "map_agg" and nodes:
+            present = f"{self._of.value(nodes[0], scope).sql} IS NOT NULL"
             condition = f"{condition} AND {present}" if condition else present
         suffix = (f" FILTER (WHERE {condition})" if condition else "") + over
-        if name in ("sum", "avg") and len(values) == 1 and values[0].type.name == "decimal":
-            return self._decimal_aggregate(
-                name, f"{distinct}{values[0].sql}", values[0].type, suffix
-            )
-        texts, type_, sql = self._resolved(call, ways, values, nodes)
+        if name in ("sum", "avg") and len(nodes) == 1:
+            value = self._of.value(nodes[0], scope)
+            if value.type.name == "decimal":
+                return self._decimal_aggregate(name, f"{distinct}{value.sql}", value.type, suffix)
+        texts, type_, sql = self._resolved(call, ways, nodes, scope)
         if texts:
             texts[0] = distinct + texts[0]
             texts[-1] += order
@@ -236,68 +226,87 @@ class Calls:
             if name in _SPECIAL:
                 raise refused(call, "This function is not supported with these arguments")
             raise refused(call, f"The function {name} is not supported", _instead(name))
-        values = [self._of.value(node, scope) for node in nodes]
-        texts, type_, sql = self._resolved(call, ways, values, nodes)
-        return Typed(sql.format(*texts), type_)
+        texts, type_, sql = self._resolved(call, ways, nodes, scope)
+        zone = type_.args[0] if type_.name == "timestamp with time zone" else ""
+        joined = " || ".join(texts)
+        filled = sql.format(*texts, all=", ".join(texts), joined=joined, x=_item(scope), zone=zone)
+        return Typed(filled, type_)
+
+    def concatenated(self, node: exp.DPipe, scope: "Scope") -> Typed:
+        """Return texts or arrays one after the other: NULL where one of them is."""
+        return self._named(node, "concat", [node.this, node.expression], scope)
 
     def _resolved(
         self,
         call: exp.Expr,
         ways: list[functions.Function],
-        values: Sequence[Typed],
         nodes: Sequence[exp.Expr],
+        scope: "Scope",
     ) -> tuple[list[str], Type, str]:
         """Return the arguments as the first fitting way takes them, and its result."""
+        values = [
+            Typed("", _LAMBDA) if isinstance(node, exp.Lambda) else self._of.value(node, scope)
+            for node in nodes
+        ]
         for is_exact in (True, False):
             for way in ways:
                 bound: dict[str, Type] = {}
-                if len(way.parameters) == len(values) and all(
-                    _fits(parameter, value.type, bound, is_exact)
-                    for parameter, value in zip(way.parameters, values, strict=True)
-                ):
-                    texts = [
-                        _argument(parameter, value, node, bound)
-                        for parameter, value, node in zip(
-                            way.parameters, values, nodes, strict=True
-                        )
-                    ]
+                taken = self._taken(call, way, values, nodes, scope, bound, is_exact)
+                if taken is not None:
+                    texts = [_argument(*one, bound) for one in taken]
                     return texts, _type(way.result, bound), way.sql
         given = ", ".join(str(value.type) for value in values)
         takes = " or ".join(f"{way.name}({', '.join(way.parameters)})" for way in ways)
+        takes = re.sub(r"\b[TKV]:", "", takes)
         raise refused(call, f"{ways[0].name} does not take ({given})", f"it is {takes}")
 
+    def _taken(
+        self,
+        call: exp.Expr,
+        way: functions.Function,
+        values: Sequence[Typed],
+        nodes: Sequence[exp.Expr],
+        scope: "Scope",
+        bound: dict[str, Type],
+        is_exact: bool,
+    ) -> list[tuple[str, Typed, exp.Expr]] | None:
+        """Return each argument with its pattern, None where one does not fit."""
+        parameters = way.parameters
+        if parameters and parameters[-1].endswith("..."):
+            more = max(1, len(values) - len(parameters) + 1)
+            parameters = (*parameters[:-1], *[parameters[-1].removesuffix("...")] * more)
+        if len(parameters) != len(values):
+            return None
+        taken = []
+        for parameter, value, node in zip(parameters, values, nodes, strict=True):
+            of, arrow, pattern = parameter.rpartition("->")
+            if bool(arrow) != (value.type == _LAMBDA):
+                return None
+            if arrow:
+                types = [bound[name] for name in of.strip("()").split(",")]
+                value = self._applied(call, node, scope, *_parts(_item(scope), types))
+            is_unit = pattern not in _UNITS or node.name.lower() in _UNITS[pattern]
+            if not is_unit or not _fits(pattern, value.type, bound, is_exact):
+                return None
+            taken.append((pattern, value, node))
+        return taken
+
+    def _applied(self, call: exp.Expr, function: exp.Expr, scope: "Scope", *values: Typed) -> Typed:
+        """Return the body of a lambda, with values for its parameters."""
+        if not isinstance(function, exp.Lambda):
+            raise refused(call, "A lambda, as in x -> x + 1, is needed here")
+        names = [item.name.lower() for item in function.expressions]
+        if len(names) != len(values):
+            raise refused(call, f"A lambda with {len(values)} parameters is needed here")
+        inner = self._of.nested(scope, dict(zip(names, values, strict=True)))
+        return self._of.value(function.this, inner)
+
     # functions whose result or whose SQL hangs on more than a signature
-
-    def concatenated(self, node: exp.Expr, values: Sequence[Typed]) -> Typed:
-        """Return texts or arrays one after the other: NULL where one of them is."""
-        texts, type_ = self._of.together(node, values)
-        if type_ != VARCHAR and type_.name != "array":
-            raise refused(node, f"{type_} cannot be concatenated", "CAST(… AS varchar)")
-        return Typed(f"({' || '.join(texts)})", type_)
-
-    def _concat(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        return self.concatenated(call, [self._of.value(node, scope) for node in nodes])
-
-    def _coalesce(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        texts, type_ = self._of.together(call, [self._of.value(node, scope) for node in nodes])
-        return Typed(f"coalesce({', '.join(texts)})", type_)
-
-    def _extreme(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        texts, type_ = self._of.together(call, [self._of.value(node, scope) for node in nodes])
-        if type_.name in ("json", "map", "array", "row"):
-            raise refused(call, f"Values of the type {type_} have no order")
-        missing = " OR ".join(f"{text} IS NULL" for text in texts)
-        extreme = f"{call.name.lower()}({', '.join(texts)})"
-        return Typed(f"CASE WHEN NOT ({missing}) THEN {extreme} END", type_)
 
     def _nullif(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         first, second = (self._of.value(node, scope) for node in _some(call, nodes, 2))
         equal = self._of.compared(call, "=", first, second)
         return Typed(f"CASE WHEN {equal} THEN NULL ELSE {first.sql} END", first.type)
-
-    def _try(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        (value,) = (self._of.value(node, scope) for node in _some(call, nodes, 1))
-        return Typed(f"TRY({value.sql})", value.type)
 
     def _json_extract(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         document, path = _some(call, nodes, 2)
@@ -318,10 +327,6 @@ class Calls:
         if not (left.type.is_number and right.type.is_number):
             return None
         return self._of.number("%", left, right, call)
-
-    def _log(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        base, of = (self._of.converted(node, scope, DOUBLE) for node in _some(call, nodes, 2))
-        return Typed(f"(trino_ln({of}) / trino_ln({base}))", DOUBLE)
 
     def _rounded(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed | None:
         """Return a decimal with fewer digits; other numbers are in the table."""
@@ -368,25 +373,6 @@ class Calls:
         if unit not in _DAY_UNITS and (unit not in _CLOCK_UNITS or type_ == DATE):
             raise refused(node, f"This is no unit of a {type_}", "as in 'day'")
         return unit
-
-    def _date_trunc(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, second = _some(call, nodes, 2)
-        value = self._time(second, scope)
-        unit = self._unit(first, value.type)
-        if value.type.name == "timestamp with time zone":
-            return self._of.in_zone(value, lambda time: f"date_trunc('{unit}', {time})")
-        return Typed(f"CAST(date_trunc('{unit}', {value.sql}) AS {value.type.duckdb})", value.type)
-
-    def _date_add(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, number, last = _some(call, nodes, 3)
-        value = self._time(last, scope)
-        unit = self._unit(first, value.type)
-        step = _ADD[unit].format(f"CAST({self._of.converted(number, scope, BIGINT)} AS BIGINT)")
-        if value.type.name == "timestamp with time zone":
-            if unit in _CLOCK_UNITS:
-                return Typed(f"({value.sql} + {step})", value.type)
-            return self._of.in_zone(value, lambda time: f"{time} + {step}")
-        return Typed(f"CAST({value.sql} + {step} AS {value.type.duckdb})", value.type)
 
     def _date_diff(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         first, *rest = _some(call, nodes, 3)
@@ -475,96 +461,16 @@ class Calls:
         made = f"trino_{'months' if is_months else 'times'}({first}, {last}, {step})"
         return Typed(f"CAST({made} AS {type_.duckdb}[])", array(type_))
 
-    def _items(
-        self, call: exp.Expr, node: exp.Expr, scope: "Scope", kind: str = "array"
-    ) -> tuple[str, Type, str, list[Typed]]:
-        """Return an array, or the entries of a map, as a lambda goes through it.
-
-        Returns:
-            The list, its type or that of the map, the variable of the lambda, and what of the
-            variable the lambda's parameters are.
-        """
-        value = self._of.value(node, scope)
-        name = f"item_{scope.depth}"
-        match value.type.name, value.type.args:
-            case "array", (of,) if kind == "array":
-                return value.sql, value.type, name, [Typed(name, of)]
-            case "map", (key, of) if kind == "map":
-                parameters = [Typed(f"{name}.key", key), Typed(f"{name}.value", of)]
-                return f"map_entries({value.sql})", value.type, name, parameters
-        raise refused(call, f"The first argument is of the type {kind} here")
-
-    def _applied(self, call: exp.Expr, function: exp.Expr, scope: "Scope", *values: Typed) -> Typed:
-        """Return the body of a lambda, with values for its parameters."""
-        if not isinstance(function, exp.Lambda):
-            raise refused(call, "A lambda, as in x -> x + 1, is needed here")
-        names = [item.name.lower() for item in function.expressions]
-        if len(names) != len(values):
-            raise refused(call, f"A lambda with {len(values)} parameters is needed here")
-        inner = self._of.nested(scope, dict(zip(names, values, strict=True)))
-        return self._of.value(function.this, inner)
-
-    def _condition(self, call: exp.Expr, function: exp.Expr, scope: "Scope", *of: Typed) -> str:
-        body = self._applied(call, function, scope, *of)
-        if body.type != BOOLEAN:
-            raise refused(call, "The lambda gives no boolean")
-        return body.sql
-
-    def _transform(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, function = _some(call, nodes, 2)
-        items, _, name, of = self._items(call, first, scope)
-        body = self._applied(call, function, scope, *of)
-        return Typed(f"list_transform({items}, lambda {name}: {body.sql})", array(body.type))
-
-    def _filter(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, function = _some(call, nodes, 2)
-        items, type_, name, of = self._items(call, first, scope)
-        condition = self._condition(call, function, scope, *of)
-        return Typed(f"list_filter({items}, lambda {name}: {condition})", type_)
-
-    def _match(self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, function = _some(call, nodes, 2)
-        items, _, name, of = self._items(call, first, scope)
-        condition = self._condition(call, function, scope, *of)
-        wanted = "false" if call.name.lower() == "all_match" else "true"
-        found = f"trino_contains(list_transform({items}, lambda {name}: {condition}), {wanted})"
-        return Typed(found if call.name.lower() == "any_match" else f"(NOT {found})", BOOLEAN)
-
-    def _map_filter(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, function = _some(call, nodes, 2)
-        items, type_, name, of = self._items(call, first, scope, "map")
-        condition = self._condition(call, function, scope, *of)
-        kept = f"list_filter({items}, lambda {name}: {condition})"
-        return Typed(f"map_from_entries({kept})", type_)
-
-    def _transform_entries(
-        self, call: exp.Anonymous, nodes: list[exp.Expr], scope: "Scope"
-    ) -> Typed:
-        first, function = _some(call, nodes, 2)
-        items, _, name, (key, of) = self._items(call, first, scope, "map")
-        body = self._applied(call, function, scope, key, of)
-        key, of = (key, body) if call.name.lower() == "transform_values" else (body, of)
-        entry = f"struct_pack(k := {key.sql}, v := {of.sql})"
-        made = f"map_from_entries(list_transform({items}, lambda {name}: {entry}))"
-        return Typed(made, Type("map", (key.type, of.type)))
-
-    def _zip_with(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        first, second, function = _some(call, nodes, 3)
-        sides = [self._items(call, node, scope) for node in (first, second)]
-        (a, of_a, name, _), (b, of_b, *_) = sides
-        pair = [Typed(f"{name}[1]", of_a.args[0]), Typed(f"{name}[2]", of_b.args[0])]
-        body = self._applied(call, function, scope, *pair)
-        zipped = f"list_transform(list_zip({a}, {b}), lambda {name}: {body.sql})"
-        made = f"CASE WHEN {a} IS NOT NULL AND {b} IS NOT NULL THEN {zipped} END"
-        return Typed(made, array(body.type))
-
     def _reduce(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         first, start, step, last = _some(call, nodes, 4)
-        items, _, name, (of,) = self._items(call, first, scope)
-        state, so_far = self._of.value(start, scope), f"state_{scope.depth}"
+        items, state = self._of.value(first, scope), self._of.value(start, scope)
+        if items.type.name != "array":
+            raise refused(call, "reduce goes through an array")
+        (of,) = items.type.args
+        name, so_far = _item(scope), f"state_{scope.depth}"
         # DuckDB's list_reduce has one type for the state and the items: a pair of both
         body = self._applied(
-            call, step, scope, Typed(f"{so_far}.s", state.type), Typed(f"{name}.x", of.type)
+            call, step, scope, Typed(f"{so_far}.s", state.type), Typed(f"{name}.x", of)
         )
         if body.type not in (state.type, UNKNOWN):
             raise refused(
@@ -572,9 +478,11 @@ class Calls:
                 f"The state is {state.type} at first and {body.type} then",
                 f"CAST({start.sql(AthenaSelect)} AS {body.type})",
             )
-        none = [f"CAST(NULL AS {type_.duckdb})" for type_ in (state.type, of.type)]
+        none = [f"CAST(NULL AS {type_.duckdb})" for type_ in (state.type, of)]
         begin = f"struct_pack(s := CAST({state.sql} AS {state.type.duckdb}), x := {none[1]})"
-        pairs = f"list_transform({items}, lambda {name}: struct_pack(s := {none[0]}, x := {name}))"
+        pairs = (
+            f"list_transform({items.sql}, lambda {name}: struct_pack(s := {none[0]}, x := {name}))"
+        )
         both = f"struct_pack(s := CAST({body.sql} AS {state.type.duckdb}), x := {name}.x)"
         made = f"(list_reduce([{begin}] || {pairs}, lambda {so_far}, {name}: {both})).s"
         return self._applied(call, last, scope, Typed(made, state.type))
@@ -625,31 +533,19 @@ class Calls:
 
 
 _SPECIAL: dict[str, Callable[..., Typed | None]] = {
-    "all_match": Calls._match,
-    "any_match": Calls._match,
     "at_timezone": Calls._at_timezone,
     "ceil": Calls._rounded,
-    "coalesce": Calls._coalesce,
-    "concat": Calls._concat,
-    "date_add": Calls._date_add,
     "date_diff": Calls._date_diff,
     "date_format": Calls._date_format,
     "date_parse": Calls._date_parse,
-    "date_trunc": Calls._date_trunc,
-    "filter": Calls._filter,
     "floor": Calls._rounded,
     "format": Calls._format,
     "format_datetime": Calls._format_datetime,
     "from_unixtime": Calls._from_unixtime,
-    "greatest": Calls._extreme,
     "grouping": Calls._grouping,
     "json_extract": Calls._json_extract,
     "json_extract_scalar": Calls._json_extract,
-    "least": Calls._extreme,
-    "log": Calls._log,
-    "map_filter": Calls._map_filter,
     "mod": Calls._mod,
-    "none_match": Calls._match,
     "now": Calls._now,
     "nullif": Calls._nullif,
     "reduce": Calls._reduce,
@@ -658,13 +554,8 @@ _SPECIAL: dict[str, Callable[..., Typed | None]] = {
     "sequence": Calls._sequence,
     "sign": Calls._rounded,
     "to_unixtime": Calls._to_unixtime,
-    "transform": Calls._transform,
-    "transform_keys": Calls._transform_entries,
-    "transform_values": Calls._transform_entries,
     "truncate": Calls._rounded,
-    "try": Calls._try,
     "with_timezone": Calls._with_timezone,
-    "zip_with": Calls._zip_with,
 }
 
 
@@ -682,6 +573,18 @@ def _some(call: exp.Expr, nodes: Sequence[exp.Expr], count: int) -> list[exp.Exp
     if len(nodes) != count:
         raise refused(call, f"{count} arguments are needed here")
     return list(nodes)
+
+
+def _item(scope: "Scope") -> str:
+    """Return the variable of a lambda of DuckDB's that no lambda around it has."""
+    return f"item_{scope.depth}"
+
+
+def _parts(item: str, types: list[Type]) -> list[Typed]:
+    """Return what a lambda goes through: items of an array, or the two parts of pairs."""
+    if len(types) == 1:
+        return [Typed(item, types[0])]
+    return [Typed(f"struct_extract_at({item}, {n})", of) for n, of in enumerate(types, 1)]
 
 
 def _literal(node: exp.Expr) -> str:
@@ -746,14 +649,14 @@ def _type(pattern: str, bound: dict[str, Type]) -> Type:
             return timestamp()
         case "timestamp with time zone":
             return zoned()
-        case "pattern" | "grouped pattern" | "replacement":
+        case "pattern" | "grouped pattern" | "replacement" | "unit" | "day unit" | "clock unit":
             return VARCHAR
     return Type(pattern)
 
 
 def _fits(pattern: str, type_: Type, bound: dict[str, Type], is_exact: bool) -> bool:
     name, _, kind = pattern.partition(":")
-    if name in ("T", "K", "V"):
+    if name in ("T", "K", "V", "R"):
         merged = common(bound.get(name, UNKNOWN), type_)
         if merged is None or (kind == "integer" and not type_.is_integer):
             return False
@@ -761,6 +664,8 @@ def _fits(pattern: str, type_: Type, bound: dict[str, Type], is_exact: bool) -> 
             (kind == "ordered" and type_.name in ("json", "map", "array"))
             or (kind == "plain" and type_.name in ("json", "map", "array", "row"))
             or (kind == "text" and type_.name not in _TEXT_TYPES)
+            or (kind == "time" and type_.name not in ("timestamp", "timestamp with time zone"))
+            or (kind == "instant" and type_.name != "timestamp with time zone")
         ):
             return False
         bound[name] = merged
@@ -795,6 +700,8 @@ def _argument(pattern: str, value: Typed, node: exp.Expr, bound: dict[str, Type]
                     node, "This regular expression means something else in DuckDB, or nothing"
                 )
             return value.sql
+        case "unit" | "day unit" | "clock unit":
+            return text_literal(_literal(node).lower())
         case "replacement":
             text = _literal(node)
             if "\\" in text or "${" in text:

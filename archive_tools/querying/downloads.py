@@ -34,6 +34,9 @@ _FASTEST = 1
 #: Of the names of objects.
 ENDING = ".json.gz"
 
+#: DuckDB passes over an object with a single byte in it; a gzip file with a record is larger.
+_SMALLEST_BYTES = 64
+
 #: Faults that are kept of one object; the rest are counted.
 _KEPT_FAULTS = 1000
 
@@ -98,6 +101,7 @@ class Downloads:
                 self._keep(stored.key, _in_place(self.storage, stored.key))
         else:
             self._download(new)
+        self._leave_out([stored for stored in new if stored.size < _SMALLEST_BYTES])
         return [file for stored in objects if (file := self._files[stored.key])]
 
     def faults(self, days: Iterable[date]) -> list[Fault]:
@@ -126,13 +130,18 @@ class Downloads:
         Returns:
             Whether something was left out that had not been before.
         """
+        return self._leave_out(self.objects(days))
+
+    def _leave_out(self, suspects: list[StoredObject]) -> bool:
         sought = {
             str(file): stored.key
-            for stored in self.objects(days)
+            for stored in suspects
             if (file := self._files.get(stored.key)) and stored.key not in self._faults
         }
         # as files, so that a bucket's are not downloaded again
         objects = [StoredObject(name, 0) for name in sought]
+        if not objects:
+            return False
         tasks = list(batches(objects))
         files = FolderStorage(Path("/"), self.storage.name)
         found = False

@@ -440,9 +440,7 @@ class Expressions(ABC):
         raise refused(node, f"{value.type} has no such element")
 
     def _concatenation(self, node: exp.DPipe, scope: Scope) -> Typed:
-        return self._calls.concatenated(
-            node, [self.value(p, scope) for p in (node.this, node.expression)]
-        )
+        return self._calls.concatenated(node, scope)
 
     def _now_(self, node: exp.Expr, _: Scope) -> Typed:
         only(node)

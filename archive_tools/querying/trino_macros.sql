@@ -72,3 +72,10 @@ CREATE MACRO trino_months(a, b, step) AS list_transform(trino_sequence(0, date_s
     lambda i: a + to_months(CAST(i AS INTEGER)));
 CREATE MACRO trino_ln(x) AS CASE WHEN x = 0 THEN CAST('-Infinity' AS DOUBLE) WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE ln(x) END;
 CREATE MACRO trino_sqrt(x) AS CASE WHEN x < 0 THEN CAST('NaN' AS DOUBLE) ELSE sqrt(x) END;
+CREATE MACRO trino_array_max(x) AS CASE WHEN len(x) = list_count(x) THEN list_max(x) END;
+CREATE MACRO trino_array_min(x) AS CASE WHEN len(x) = list_count(x) THEN list_min(x) END;
+CREATE MACRO trino_interval(unit, n) AS CASE unit WHEN 'millisecond' THEN to_microseconds(n * 1000)
+    WHEN 'second' THEN to_seconds(n) WHEN 'minute' THEN to_minutes(n) WHEN 'hour' THEN to_hours(n)
+    WHEN 'day' THEN to_days(CAST(n AS INTEGER)) WHEN 'week' THEN to_days(CAST(n * 7 AS INTEGER))
+    WHEN 'month' THEN to_months(CAST(n AS INTEGER)) WHEN 'quarter' THEN to_months(CAST(n * 3 AS INTEGER))
+    WHEN 'year' THEN to_years(CAST(n AS INTEGER)) END;

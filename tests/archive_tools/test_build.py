@@ -40,6 +40,13 @@ METRICS = {
     "reactivated_customers churned_customers closing_customers customer_churn_rate "
     "gross_revenue_retention net_revenue_retention arpa arr unpriced_items unknown_discounts "
     "is_complete",
+    "trials_by_month": "month account livemode trials_ended converted conversion_rate is_complete",
+    "payments_by_month": "month account livemode currency first_attempts failed_first failure_rate "
+    "recovered recovery_rate first_attempts_amount failed_first_amount failure_rate_by_amount "
+    "recovered_amount recovery_rate_by_amount",
+    "disputes_by_month": "month account livemode charges disputed dispute_rate won lost",
+    "revenue_by_month": "month account livemode currency gross refunded disputed net_before_fees "
+    "fees net paid_out",
 }
 
 OBJECTS = [

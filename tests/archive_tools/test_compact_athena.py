@@ -1,7 +1,10 @@
 """Compacting in Athena: its statements, run by DuckDB on data, and what the command sends."""
 
+import fnmatch
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,6 +23,7 @@ from archive_tools.querying.translation import translated
 from archive_tools.storage import FolderStorage
 from tests.archive_tools.conftest import Run
 from tests.archive_tools.engines import BUCKET, REGION, arrival, bucket_like
+from webhook_app.environ import PROJECT
 
 NOW = datetime(2026, 11, 23, 5, 17)
 
@@ -273,6 +277,33 @@ def test_what_cannot_be_removed_in_one_go_is_removed_by_the_next_run(archive: Pa
             compact(Full(engine), storage, "b", NOW)
 
 
+def test_the_policy_allows_the_table_the_view_and_the_files() -> None:
+    """What Athena asks of Glue and S3 for whoever runs the statements; moto asks nothing."""
+    allowed = {
+        (action, resource.rpartition(":")[2])
+        for statement in json.loads((PROJECT / "deploy/iam/compact.json").read_text())["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+    table, view = (
+        sqlglot.parse_one(statement, read="athena").find(sqlglot.exp.Table)
+        for statement in (
+            athena_compaction.table_statement("your-company-stripe-webhooks"),
+            athena_compaction.view_statement(NOW),
+        )
+    )
+    assert table
+    assert view
+    for name in (table.name, view.name):
+        for action in ("glue:CreateTable", "glue:UpdateTable"):
+            assert (action, f"table/stripe_analytics/{name}") in allowed
+    location = athena_compaction.table_statement("your-company-stripe-webhooks")
+    (path,) = re.findall(r"LOCATION 's3://(.*)'", location)
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        patterns = [resource for allows, resource in allowed if allows == action]
+        assert [p for p in patterns if fnmatch.fnmatchcase(f"{path}data/a.parquet", p)]
+
+
 @pytest.mark.parametrize("words", [("--from", "2026-11-01"), ("--expire-days", "90")])
 def test_a_folder_takes_no_option_of_athenas(
     words: tuple[str, str], archive: Path, run: Run
@@ -287,3 +318,19 @@ def test_what_expires_is_deleted_from_the_table(compacting: Compacting) -> None:
     assert compacting.rows("stripe_events_compacted", "id") == [("evt_2",), ("evt_3",)]
     compacting.compact()
     assert compacting.rows("stripe_events_compacted", "id") == [("evt_2",), ("evt_3",)]
+
+
+def test_a_bucket_is_compacted_without_duckdb() -> None:
+    """As in the image of the daily job."""
+    code = (
+        "import sys; sys.modules['duckdb'] = sys.modules['sqlglot'] = None; "
+        "from datetime import date, datetime; import archive_tools.compact; "
+        "from archive_tools.querying import athena_compaction, athena_engine; "
+        "day = date(2026, 11, 23); now = datetime(2026, 11, 23); "
+        "athena_compaction.merge_statement(day, day, now); athena_compaction.view_statement(now); "
+        "print(athena_engine.price_text(1))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

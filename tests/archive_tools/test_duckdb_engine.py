@@ -262,6 +262,16 @@ def test_the_records_of_a_corrupt_object_are_read_with_all_others(
     assert what in fault
 
 
+@pytest.mark.parametrize("byte", [b"{", b"x"])
+def test_an_object_of_one_byte_which_duckdb_passes_over_is_named(byte: bytes, folder: Path) -> None:
+    store(folder, name="damaged.json.gz").write_bytes(gzip.compress(byte))
+    arrival(folder, "other", "2026-11-22T10:00")
+    with open_duckdb(FolderStorage(folder, "archive")) as engine:
+        result = engine.run(ALL_IDS)
+    assert result.rows == [("other",)]
+    assert "damaged.json.gz line 1: not one JSON object" in str(result.faults[0])
+
+
 def test_faults_of_one_object_are_counted_and_a_thousand_of_them_kept(folder: Path) -> None:
     store(folder, SOUND, b"garbage\n" * 10_000)
     with open_duckdb(FolderStorage(folder, "archive")) as engine:

@@ -33,7 +33,13 @@ from tests.support.service import free_port, wait_for_port
 from tests.support.stripe_client import SECRET, deliver, get
 from tests.system.conftest import payloads
 
-IMAGE_FILES = {"wsgi.py", "gunicorn.conf.py", "deploy/costs.py"}
+IMAGE_FILES = {
+    "wsgi.py",
+    "gunicorn.conf.py",
+    "deploy/costs.py",
+    "deploy/athena/stripe_events.sql",
+    *(f"deploy/athena/compact/{name}.sql" for name in ("merge", "oldest", "table", "view")),
+}
 
 #: What the base image sets. The last one is not among it: there a cache of the linker knows where
 #: Python's library is.
@@ -82,7 +88,7 @@ def project_files() -> list[str]:
 def needed_files() -> set[str]:
     packages = ("webhook_app/", "archive_tools/")
     code = {path for path in project_files() if path.startswith(packages)}
-    # templates and SQL are the report's, which needs DuckDB and is not for the image
+    # templates and other SQL are of commands that need DuckDB, and are not for the image
     return IMAGE_FILES | {path for path in code if path.endswith(".py")}
 
 
@@ -373,6 +379,7 @@ def test_the_commands_that_need_no_duckdb_run_in_the_image(image: Stage, tmp_pat
                 "query": ["SELECT 1 AS n"],
                 "export": ["--output", "out"],
                 "compact": [],
+                "build": ["--output", "out.duckdb"],
                 "report": ["--json"],
             }
             refused = told(name, *words[name], status=2)

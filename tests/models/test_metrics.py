@@ -20,7 +20,7 @@ from tests.queries.conftest import query
 TODAY = date(2026, 9, 10)
 
 #: For a long run: STRIPE_MODEL_EXAMPLES=200.
-EXAMPLES = int(os.environ.get("STRIPE_MODEL_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("STRIPE_MODEL_EXAMPLES", "2"))
 
 Rows = list[dict[str, Any]]
 

@@ -88,7 +88,11 @@ subscription("both", at(1, 1), discounts=(TEN_OFF, ONCE),
     items=(Item("si_a", YEARS[0].price, 1, (THIRTY,)), YEARS[1]))  # fmt: skip
 subscription("all_off", at(1, 1), items=(YEARS[1],), discounts=(TEN_OFF,) * 7)
 subscription("unknown", at(1, 1), discounts=(UNKNOWN,))
-for case in ("off", "both", "all_off"):
+subscription("in_order", at(1, 1), discounts=(TEN_OFF, THIRTY))
+subscription("in_order", at(2, 1), discounts=(THIRTY, TEN_OFF))
+subscription("removed", at(1, 1), items=YEARS)
+subscription("removed", at(2, 1), items=YEARS[:1])
+for case in ("off", "both", "all_off", "in_order"):
     for discount in (TEN_OFF, THIRTY, ONCE):
         of: Row = {
             "id": discount.id,
@@ -102,6 +106,8 @@ DISCOUNTED = {
     "both": ["4.652778", "6.513889"],  # 60 x 134/144 / 12, 84 x 134/144 / 12
     "all_off": [],  # 60 less seven times 10 is not below zero
     "unknown": ["49"],
+    "in_order": ["24.3", "27.3"],  # 49 x 70 % - 10 in February, (49 - 10) x 70 % in January
+    "removed": ["0", "5", "10"],
 }
 
 

@@ -140,6 +140,8 @@ def snapshots() -> list[bytes]:
         snapshot(customer("cus_time", "snapshot"), "10:00:00.500000"),
         snapshot(customer("cus_chain1", "snapshot"), "10:00:00.900000"),
         snapshot(customer("cus_exact", "snapshot"), "10:00:00.000000"),
+        # of no time
+        snapshot(customer("cus_time", "broken"), "noon"),
         # a deletion of the same second is the last
         snapshot(customer("cus_all", "snapshot"), "10:00:00.700000"),
         # two of one second, and objects that have no event

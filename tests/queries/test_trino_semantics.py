@@ -65,16 +65,22 @@ def test_a_result_is_the_documented_one(
 
 #: A value of each type in the table of functions.
 VALUES = {
-    **dict.fromkeys(("integer", "bigint", "T", "T:integer", "V"), "1"),
+    **dict.fromkeys(("integer", "bigint", "T", "T:integer", "T:plain", "V"), "1"),
     **dict.fromkeys(("varchar", "K", "T:text"), "'1'"),
     **dict.fromkeys(("array(T)", "array(V)", "array(T:plain)"), "ARRAY[1]"),
     **{"double": "1e0", "decimal": "1.5", "boolean": "true", "json": "JSON '[1]'"},
     **{"date": "DATE '2026-01-01'", "timestamp": "TIMESTAMP '2026-01-01 00:00:00'"},
+    **{"T:time": "TIMESTAMP '2026-01-01 00:00:00'", "T:instant": "from_unixtime(1)"},
     **{"timestamp with time zone": "from_unixtime(1)", "varbinary": "to_utf8('a')"},
     **{"array(array(T))": "ARRAY[ARRAY[1]]", "array(K)": "ARRAY['1']"},
     **{"map(K,V)": "map(ARRAY['1'], ARRAY[1])", "array(row(K,V))": "ARRAY[ROW('1', 1)]"},
 }
-LITERALS = {"pattern": "'1'", "grouped pattern": "'(1)'", "replacement": "''"}
+LITERALS = {
+    **{"pattern": "'1'", "grouped pattern": "'(1)'", "replacement": "''"},
+    **{"T->boolean": "x -> true", "T->R": "x -> x", "(K,V)->boolean": "(k, v) -> true"},
+    **{"(K,V)->R": "(k, v) -> k", "(T,V)->R": "(x, y) -> x"},
+    **{"unit": "'day'", "day unit": "'day'"},
+}
 #: They take constants.
 NOT_OF_COLUMNS = {"array_join", "regexp_extract", "regexp_extract_all"}
 
@@ -88,12 +94,13 @@ def test_a_missing_argument_makes_the_result_missing(engine: DuckDBEngine) -> No
         for ways in tables()[0].values()
         for function in ways
         if function.name not in NOT_OF_COLUMNS and "from_" not in function.name
-        for missing, kind in enumerate(function.parameters)
+        for parameters in [[kind.removesuffix("...") for kind in function.parameters]]
+        for missing, kind in enumerate(parameters)
         if kind not in LITERALS
         for arguments in [
             [
                 LITERALS.get(kind) or f"{'b' if n == missing else 'a'}.c{kinds.index(kind)}"
-                for n, kind in enumerate(function.parameters)
+                for n, kind in enumerate(parameters)
             ]
         ]
     ]

@@ -44,11 +44,11 @@ WHERE coalesce(api_version, '') < '2022-11-15' AND object_type = 'charge' AND cr
 UNION ALL
 -- the same row twice is one state
 SELECT DISTINCT
-  account, livemode, object, id,
-  TRY_CAST(replace(substr(snapshot_at, 1, 23), 'T', ' ') AS timestamp(3)),
-  CAST(NULL AS varchar), CAST(NULL AS varchar), api_version, 'snapshot',
-  TRY_CAST(replace(substr(snapshot_at, 1, 23), 'T', ' ') AS timestamp(3)),
-  payload, CAST(NULL AS varchar),
+  account, livemode, object, id, as_of, CAST(NULL AS varchar), CAST(NULL AS varchar), api_version,
+  'snapshot', as_of, payload, CAST(NULL AS varchar),
   snapshot_at || ' ' || coalesce(account, '') || ' ' || to_hex(md5(to_utf8(payload))), false
-FROM stripe_snapshots
-WHERE id IS NOT NULL AND payload IS NOT NULL
+FROM (
+  SELECT *, TRY_CAST(replace(substr(snapshot_at, 1, 23), 'T', ' ') AS timestamp(3)) AS as_of
+  FROM stripe_snapshots
+)
+WHERE id IS NOT NULL AND payload IS NOT NULL AND as_of IS NOT NULL
