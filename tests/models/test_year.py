@@ -168,6 +168,57 @@ def test_every_month_opens_as_the_one_before_it_closed(models: Models) -> None:
     assert yen == [7800] * 5 + [10_600] * 3 + [19_600] * 4
 
 
+def test_a_trial_is_converted_by_a_payment(models: Models) -> None:
+    found = models.rows("SELECT month, trials_ended, converted FROM trials_by_month ORDER BY month")
+    assert [tuple(row.values()) for row in found] == [
+        (date(2026, 3, 1), 2, 1),  # Nina stays, Otto has cancelled
+        (date(2026, 7, 1), 1, 1),  # Lou
+        (date(2026, 9, 1), 1, 1),  # Vera, at the second attempt, after three days
+        (date(2026, 10, 1), 1, 0),  # Mona never pays
+    ]
+
+
+def test_of_august_s_payments_one_failed_and_came_in_later(models: Models) -> None:
+    # Jill has cancelled, and Finn pays by the year
+    amounts = {
+        **dict.fromkeys(("Ava", "Dan", "Eve", "Hana", "Kurt"), D("55")),
+        **dict.fromkeys(("Ben", "Gus", "Ivan", "Lou"), D("21")),
+        "Cora": D("128"),  # four seats
+        "Omar": D("27.50"),  # half the price, for three months
+    }
+    row = models.month("payments_by_month", "usd", "2026-08")
+    assert (row["first_attempts"], row["first_attempts_amount"]) == (11, sum(amounts.values()))
+    assert (row["failed_first"], row["recovered"], row["recovered_amount"]) == (1, 1, 55)
+    # the fee of each charge is 2.9 % and 0.30, rounded half up
+    fees = 5 * D("1.90") + 4 * D("0.91") + D("4.01") + D("1.10")
+    refunded = D("40")  # to Jill
+    revenue = models.month("revenue_by_month", "usd", "2026-08")
+    assert revenue["gross"] == sum(amounts.values())
+    assert revenue["refunded"] == refunded
+    assert revenue["net_before_fees"] == sum(amounts.values()) - refunded
+    assert (revenue["fees"], revenue["net"]) == (fees, sum(amounts.values()) - refunded - fees)
+
+
+def test_a_purchase_without_an_invoice_is_a_payment(models: Models) -> None:
+    # Wim pays for a workshop with the second card
+    row = models.month("payments_by_month", "eur", "2026-06")
+    assert (row["failed_first"], row["recovered"], row["recovered_amount"]) == (1, 1, 150)
+
+
+def test_a_dispute_counts_in_the_month_of_its_charge_and_an_inquiry_nowhere(models: Models) -> None:
+    found = models.rows(
+        "SELECT month, won, lost FROM disputes_by_month WHERE disputed > 0 ORDER BY 1"
+    )
+    assert [tuple(row.values()) for row in found] == [
+        (date(2026, 4, 1), 1, 0),  # Eve's
+        (date(2026, 6, 1), 0, 1),  # Stefan's
+    ]
+    # Eve's 55 were taken in April, and given back in May
+    taken = [models.month("revenue_by_month", "usd", f"2026-0{n}")["disputed"] for n in (4, 5)]
+    assert taken == [55, -55]
+    assert models.month("revenue_by_month", "eur", "2026-06")["disputed"] == 19
+
+
 def test_objects_agree_with_each_other(models: Models) -> None:
     """Of every version: who paid what for which subscription."""
     (row,) = models.rows("""
