@@ -487,25 +487,6 @@ class Calls:
         made = f"(list_reduce([{begin}] || {pairs}, lambda {so_far}, {name}: {both})).s"
         return self._applied(call, last, scope, Typed(made, state.type))
 
-    def _reduce(self, call: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
-        items, start, step, last = _some(call, nodes, 4)
-        value, initial = self._of.value(items, scope), self._of.value(start, scope)
-        if (
-            value.type.name != "array"
-            or not (isinstance(step, exp.Lambda) and isinstance(last, exp.Lambda))
-            or (len(step.expressions), len(last.expressions)) != (2, 1)
-        ):
-            raise refused(call, "reduce takes an array, a value, (s, x) -> …, and s -> …")
-        names = [item.name.lower() for item in step.expressions]
-        state, item = (f"{name}_{len(scope.shared)}" for name in names)
-        of = (Typed(state, initial.type), Typed(item, value.type.args[0]))
-        body = self._of.value(step.this, self._of.nested(scope, dict(zip(names, of, strict=True))))
-        if body.type != initial.type:
-            raise refused(call, f"(s, x) -> … has to give {initial.type}, as s", "CAST")
-        reduced = f"list_reduce({value.sql}, lambda {state}, {item}: {body.sql}, {initial.sql})"
-        result = {last.expressions[0].name.lower(): Typed(reduced, initial.type)}
-        return self._of.value(last.this, self._of.nested(scope, result))
-
     def _row(self, _: exp.Expr, nodes: list[exp.Expr], scope: "Scope") -> Typed:
         values = [self._of.value(node, scope) for node in nodes]
         fields = tuple(("", value.type) for value in values)
