@@ -118,7 +118,7 @@ def _subscriptions(
     quantities = st.sampled_from([1, 1, 3, 250, 0, None])
 
     def item(number: int) -> Item:
-        off = ()
+        off: tuple[Discount, ...] = ()
         if of_items and draw(st.sampled_from([False, False, True])):
             off = (draw(discounts(f"{name}_{number}", currency, version)),)
         return Item(f"si_{name}_{number}", draw(st.sampled_from(pool)), draw(quantities), off)

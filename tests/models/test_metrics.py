@@ -5,6 +5,7 @@ import tempfile
 from collections import defaultdict
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -49,7 +50,7 @@ def assert_identities(changes: Rows, months: Rows) -> None:
         assert row["opening_customers"] + added == row["closing_customers"]
     for currency in {row["currency"] for row in months}:
         of = sorted((r for r in months if r["currency"] == currency), key=lambda r: r["month"])
-        for before, after in zip(of, of[1:], strict=False):
+        for before, after in pairwise(of):
             assert before["closing_mrr"] == after["opening_mrr"]
         total = sum(r["mrr_change"] for r in changes if r["currency"] == currency)
         assert of[-1]["closing_mrr"] == total

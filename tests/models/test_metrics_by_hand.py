@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,15 +27,14 @@ def at(month: int, day: int, hour: int = 12) -> int:
     return int(datetime(2026, month, day, hour, tzinfo=UTC).timestamp())
 
 
+FORTY_NINE = (Item("si_1", Price("price_1", "prod_1", "usd", "4900", "month")),)
+
+
 def subscription(account: str | None, when: int, **fields: Any) -> None:
     """Add a state of a subscription to a case."""
-    state = State(**({
-        "at": when, "subscription": "sub_1", "customer": "cus_1", "status": "active",
-        "discounts": (), "items": (Item("si_1", Price("price_1", "prod_1", "usd", "4900", "month")),)
-    } | fields))  # fmt: skip
+    state = replace(State(when, "sub_1", "cus_1", "active", FORTY_NINE), **fields)
     type_ = "deleted" if state.status == "canceled" else "updated"
-    more = {} if "extra" not in fields else fields["extra"]
-    of = subscription_object(state, CLOVER) | more
+    of = subscription_object(state, CLOVER)
     CASES[account].append(Event(when, f"customer.subscription.{type_}", of))
 
 
@@ -90,7 +90,11 @@ subscription("all_off", at(1, 1), items=(YEARS[1],), discounts=(TEN_OFF,) * 7)
 subscription("unknown", at(1, 1), discounts=(UNKNOWN,))
 for case in ("off", "both", "all_off"):
     for discount in (TEN_OFF, THIRTY, ONCE):
-        of: Row = {"id": discount.id, "object": "discount", "source": {"coupon": discount.coupon.id}}
+        of: Row = {
+            "id": discount.id,
+            "object": "discount",
+            "source": {"coupon": discount.coupon.id},
+        }
         CASES[case].append(Event(at(1, 1), "customer.discount.created", of))
         SNAPSHOTS[case].append(Event(at(2, 1), "", coupon_object(discount.coupon)))
 DISCOUNTED = {
@@ -102,15 +106,13 @@ DISCOUNTED = {
 
 
 def trial(name: str, end: int, status: str, paid: int | None = None, **fields: Any) -> None:
-    case = fields.pop("case", "trials")
     more = {"trial_end": end, **fields}
-    base = {"subscription": name, "customer": f"cus_{name}"}
     for when, now in ((end - 86_400, "trialing"), (end + 1, status)):
         state = State(when, name, "cus", now, (Item("si", YEARS[0].price),))
         of = subscription_object(state, CLOVER) | more
-        CASES[case].append(Event(when, "customer.subscription.updated", of))
+        CASES["trials"].append(Event(when, "customer.subscription.updated", of))
     if paid:
-        invoice(case, f"in_{name}", paid, 4900, 1, "paid", subscription=base["subscription"])
+        invoice("trials", f"in_{name}", paid, 4900, 1, "paid", subscription=name)
 
 
 def invoice(case: str, id_: str, when: int, due: int, attempts: int, status: str,
@@ -162,7 +164,7 @@ charge("payments", "ch_bad", at(1, 7), 500, "failed")
 invoice("payments", "in_free", at(1, 8), 0, 1, "paid")
 invoice("payments", "in_draft", at(1, 8), 700, 0, "draft")
 invoice("payments", "in_told", at(2, 1), 200, 1, "open", "invoice.payment_failed")
-# a charge alone; one of an intent that failed and went through a day later; one that failed for good
+# a charge alone; one of an intent that failed and came in a day later; one that failed for good
 charge("payments", "ch_alone", at(1, 20), 250)
 charge("payments", "ch_first", at(1, 31), 400, "failed", payment_intent="pi_again")
 charge("payments", "ch_second", at(2, 1), 400, payment_intent="pi_again")
@@ -180,8 +182,9 @@ dispute("disputes", "dp_feb", at(3, 1), "ch_feb", "under_review")
 dispute("disputes", "dp_other", at(3, 1), "ch_that_is_not_here", "lost")
 
 # 100.00 in January, of which 30.00 are refunded in February and 20.00 more in March, 5.00 of which
-# fail; 50.00 authorised in January, of which 40.00 are captured in February and the rest released; 80.00 authorised and
-# released, which is no refund; 10.00 disputed in February and won in April; 7.00 inquired of
+# fail; 50.00 authorised in January, of which 40.00 are captured in February and the rest released;
+# 80.00 authorised and released, which is no refund; 10.00 disputed in February and won in April;
+# 7.00 inquired of
 charge("revenue", "ch_1", at(1, 10), 10_000)
 for month, refunded in ((2, 3000), (3, 5000), (4, 4500)):
     charge("revenue", "ch_1", at(month, 11), 10_000, amount_refunded=refunded, created=at(1, 10))
@@ -235,15 +238,12 @@ Model = Callable[[str], dict[str | None, list[Row]]]
 
 
 def in_numbers(table: str) -> list[list[Decimal | str | None]]:
-    def cell(text: str) -> Decimal | str | None:
-        return None if text == "-" else text if text[:2] == "20" else Decimal(text)
-
-    return [[cell(line.split()[0][:7]), *map(number, line.split()[1:])]
-            for line in table.strip().splitlines()]  # fmt: skip
-
-
-def number(text: str) -> Decimal | None:
-    return None if text == "-" else Decimal(text)
+    """Return the rows of a table: a month, then numbers, and - for null."""
+    rows_ = [line.split() for line in table.strip().splitlines()]
+    return [
+        [month, *(None if cell == "-" else Decimal(cell) for cell in cells)]
+        for month, *cells in rows_
+    ]
 
 
 def shown(rows_: list[Row], *names: str) -> list[list[Any]]:
@@ -298,8 +298,9 @@ def test_a_trial_is_converted_by_a_payment_within_seven_days(rows: Model) -> Non
 
 
 def test_payments_are_counted_by_their_first_attempt(rows: Model) -> None:
-    # January: in_good, in_late, in_bad, ch_alone and pi_again, of which three failed and two came in:
-    # 10 + 30 + 5 + 2.50 + 4 = 51.50, of which 39 failed and 34 came in. February: in_told and pi_never
+    # January: in_good, in_late, in_bad, ch_alone and pi_again, of which three failed and two came
+    # in: 10 + 30 + 5 + 2.50 + 4 = 51.50, of which 39 failed and 34 came in. February: in_told and
+    # pi_never
     found = rows("payments_by_month")["payments"]
     names = list(found[0])[4:]
     assert shown(found, *names) == in_numbers("""

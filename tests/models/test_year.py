@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,7 +19,8 @@ from click.testing import CliRunner
 
 from archive_tools.cli import archive
 from archive_tools.storage import folder_of
-from examples import year
+from examples import analytics, year
+from tests.support.service import PROJECT
 from webhook_app.events.record import webhook_record
 
 D = Decimal
@@ -46,7 +48,8 @@ class Models:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file with them."""
     folder = tmp_path_factory.mktemp("year")
     stripe = year.shop()
     # as the service writes them, but a day in one object, which is quicker
@@ -63,8 +66,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
     target = folder / "analytics.duckdb"
     built = CliRunner().invoke(archive, [*words, "--output", str(target)])
     assert built.exit_code == 0, built.output
-    with duckdb.connect(str(target), read_only=True) as database:
+    return target
+
+
+@pytest.fixture(scope="module")
+def models(built: Path) -> Iterator[Models]:
+    with duckdb.connect(str(built), read_only=True) as database:
         yield Models(database)
+
+
+def test_the_guide_has_the_answers_and_the_dictionary_of_the_models(built: Path) -> None:
+    text = (PROJECT / "docs/ANALYTICS.md").read_text()
+    command = "`python -m examples.analytics docs/ANALYTICS.md` mends it"
+    assert analytics.renewed_document(text, built) == text, command
 
 
 def movements(row: Row) -> dict[str, Decimal]:

@@ -21,14 +21,19 @@ WITH of_invoices AS (
     max(IF(is_latest, amount_due)) AS amount,
     min(IF(attempt_count >= 1, as_of)) AS attempted_at,
     bool_or(attempt_count > 1 OR coalesce(type = 'invoice.payment_failed', false)) AS has_failed,
-    bool_or(is_latest AND status = 'paid') AS is_paid
+    bool_or(is_latest AND status = 'paid') AS is_paid,
+    max(payment_intent) AS payment_intent, max(charge) AS charge
   FROM (
     SELECT
       account, livemode, id, type, as_of, is_latest,
       json_extract_scalar(data, '$.currency') AS currency,
       json_extract_scalar(data, '$.status') AS status,
       TRY_CAST(json_extract_scalar(data, '$.amount_due') AS bigint) AS amount_due,
-      TRY_CAST(json_extract_scalar(data, '$.attempt_count') AS bigint) AS attempt_count
+      TRY_CAST(json_extract_scalar(data, '$.attempt_count') AS bigint) AS attempt_count,
+      coalesce(json_extract_scalar(data, '$.payment_intent'),
+        json_extract_scalar(data, '$.payments.data[0].payment.payment_intent')) AS payment_intent,
+      coalesce(json_extract_scalar(data, '$.charge'),
+        json_extract_scalar(data, '$.payments.data[0].payment.charge')) AS charge
     FROM object_states
     WHERE object = 'invoice'
   )
@@ -54,7 +59,7 @@ of_charges AS (
 ),
 invoiced AS (
   SELECT DISTINCT account, livemode, payment
-  FROM invoices
+  FROM of_invoices
   CROSS JOIN UNNEST(ARRAY[payment_intent, charge]) AS t (payment)
 ),
 payments AS (

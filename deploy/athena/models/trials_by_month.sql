@@ -30,17 +30,27 @@ WITH trials AS (
   )
   GROUP BY account, livemode, id
 ),
+paid AS (
+  SELECT
+    account, livemode,
+    coalesce(json_extract_scalar(data, '$.subscription'),
+      json_extract_scalar(data, '$.parent.subscription_details.subscription')) AS subscription,
+    CAST(from_unixtime(TRY_CAST(json_extract_scalar(data, '$.status_transitions.paid_at') AS bigint))
+      AS timestamp(3)) AS paid_at
+  FROM object_states
+  WHERE object = 'invoice' AND is_latest
+    AND TRY_CAST(json_extract_scalar(data, '$.amount_paid') AS bigint) > 0
+),
 with_payment AS (
   SELECT
     trials.account, trials.livemode, trials.subscription, trials.ended_at,
-    bool_or(trials.last_active_at >= trials.ended_at AND invoices.id IS NOT NULL) AS is_converted
+    bool_or(trials.last_active_at >= trials.ended_at AND paid_at IS NOT NULL) AS is_converted
   FROM trials
-  LEFT JOIN invoices
-    ON invoices.subscription = trials.subscription
-    AND invoices.account IS NOT DISTINCT FROM trials.account
-    AND invoices.livemode IS NOT DISTINCT FROM trials.livemode
-    AND invoices.amount_paid > 0
-    AND invoices.paid_at BETWEEN trials.ended_at AND trials.ended_at + INTERVAL '7' DAY
+  LEFT JOIN paid
+    ON paid.subscription = trials.subscription
+    AND paid.account IS NOT DISTINCT FROM trials.account
+    AND paid.livemode IS NOT DISTINCT FROM trials.livemode
+    AND paid_at BETWEEN trials.ended_at AND trials.ended_at + INTERVAL '7' DAY
   WHERE trials.ended_at < date_add('day', 1, CAST(current_date AS timestamp(3)))
   GROUP BY trials.account, trials.livemode, trials.subscription, trials.ended_at
 )
