@@ -286,6 +286,24 @@ def test_what_is_stored_is_what_lies_in_the_folders(show: Open, report: Path) ->
         assert [int(cell.replace(",", "")) for cell in row[1:3]] == [len(sizes), sum(sizes)]
 
 
+def test_the_recurring_revenue_is_that_of_the_subscriptions(
+    show: Open, deliveries: list[Delivery]
+) -> None:
+    # each is of one item: 49.00 EUR a month
+    created = [
+        event["data"]["object"]
+        for _, event in first_arrivals(deliveries)
+        if event.get("type") == "customer.subscription.created"
+    ]
+    active = [one for one in created if one["status"] == "active"]
+    with show() as opened:
+        found = tiles(opened)
+        closing = [row[7] for row in rows(opened, "MRR by month")]
+    assert found["MRR, EUR"][0] == closing[-1]
+    assert Decimal(closing[-1]) == 49 * int(found["Subscribers"][0])
+    assert 0 < int(found["Subscribers"][0]) <= len({one["id"] for one in active})
+
+
 @pytest.fixture(scope="module")
 def money(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of eleven months with everything that a section is about."""
