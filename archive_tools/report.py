@@ -21,7 +21,7 @@ from .querying import results
 from .querying.engine import Engine, open_engine
 from .querying.result import Result
 from .reporting.figures import Figures, Origin
-from .reporting.findings import findings, headline
+from .reporting.findings import findings, headlines
 from .reporting.money import NoModelsError, collect_money
 from .reporting.page import page
 from .reporting.statistics import collect
@@ -175,15 +175,15 @@ def _known(day: date) -> date:
 def _plain(figures: Figures) -> dict[str, Any]:
     """Return the figures as JSON has them, with the findings."""
     return {
-        "summary": headline(figures),
+        "summary": " ".join(headlines(figures)),
         "findings": [asdict(finding) for finding in findings(figures)],
         **asdict(figures),
     }
 
 
 def _summary(figures: Figures) -> str:
-    """Return the headline and the findings for a terminal."""
+    """Return the headlines and the findings for a terminal."""
     lines = [finding.text for finding in findings(figures)]
     if not lines and figures.deliveries and figures.deliveries.total.deliveries:
         lines = ["Nothing unusual."]
-    return "\n".join([headline(figures), *lines])
+    return "\n".join([*headlines(figures), *lines])

@@ -72,17 +72,15 @@ def _of_deliveries(figures: Deliveries) -> list[Finding]:
     return found
 
 
-def headline(figures: Figures) -> str:
-    """Return the whole report in a few sentences."""
+def headlines(figures: Figures) -> list[str]:
+    """Return each part of the report in a sentence or two."""
     money = MoneyPage(figures.money) if figures.money else None
     said = [money.headline] if money and (money.sections or not figures.deliveries) else []
-    return " ".join([*said, *filter(None, [deliveries_headline(figures.deliveries)])])
+    return [*said, *([deliveries_headline(figures.deliveries)] if figures.deliveries else [])]
 
 
-def deliveries_headline(figures: Deliveries | None) -> str:
-    """Return in a sentence or two what arrived, if that was asked."""
-    if not figures:
-        return ""
+def deliveries_headline(figures: Deliveries) -> str:
+    """Return what arrived in a sentence or two."""
     total = figures.total
     if not total.deliveries:
         return "Nothing arrived in these days, or nothing was archived."

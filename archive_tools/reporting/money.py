@@ -3,7 +3,6 @@
 Knows the models and which account and currency is drawn; not how a figure is shown.
 """
 
-import re
 from datetime import date
 from typing import Any
 
@@ -63,7 +62,7 @@ def collect_money(engine: Engine, days: Days, today: date) -> tuple[Money, Resul
         try:
             result = engine.run(_query(first, last), bar.update)
         except ToolError as error:
-            if re.search("TABLE_NOT_FOUND|There is no table", error.message):
+            if "TABLE_NOT_FOUND" in error.message:
                 raise NoModelsError(
                     "Athena has no views of the models", "make them: flask archive build"
                 ) from None

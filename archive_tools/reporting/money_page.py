@@ -270,15 +270,15 @@ class MoneyPage:
     def _flow(
         self, name: str, model: str, column: str, text: Text, change: Change, better: int = 1
     ) -> Iterator[Tile]:
-        """Yield the tile of what happened in the last full month, if something did."""
-        rows, at = self._rows[model], self._full
+        """Yield the tile of what happened in the last full month, or so far where it has none."""
+        rows, months = self._rows[model], self.money.months
+        at = self._full if rows[self._full].get(column) is not None else len(rows) - 1
         value = rows[at].get(column)
         if value is not None:
             before = rows[at - 1].get(column) if at else None
-            month, previous = self.money.months[at], months_before(self.money.months[at], 1)
-            name += f", {month:%B}" + (
-                " so far" if rows[at] is rows[-1] and self.money.is_open else ""
-            )
+            so_far = " so far" if self.money.is_open and months[at] == months[-1] else ""
+            name = f"{name}, {months[at]:%B}{so_far}"
+            previous = months_before(months[at], 1)
             yield _tile(name, (before, value), previous, text, change, better)
 
     def _any(self, model: str, *columns: str) -> bool:
@@ -292,7 +292,8 @@ class MoneyPage:
 
     def _chart(self, caption: str, series: Sequence[Series], scale: Any, **options: Any) -> Chart:
         options |= {"by_month": True, "is_open": self.money.is_open}
-        return charted(self.money.months, caption, series, scale, **options)
+        shown = [one for one in series if any(one.values)]
+        return charted(self.money.months, caption, shown, scale, **options)
 
     def _table(self, caption: str, model: str, columns: str = "") -> Table:
         """Return the months of a model, with some of its columns or all but the keys."""
@@ -339,6 +340,10 @@ class MoneyPage:
             self._rate("net", model, "net_revenue_retention", "c1"),
             self._rate("gross", model, "gross_revenue_retention", "c6"),
         ]
+        pair = [self._chart("Subscribers", customers, charts.whole)]
+        if any(value is not None for one in retention for value in one.values):
+            scale = partial(charts.linear, text=_percent_tick, through=1)
+            pair.append(self._chart("Revenue retention by month", retention, scale, is_line=True))
         now = self._rows[model][-1]
         yield Section(
             "mrr",
@@ -360,15 +365,7 @@ class MoneyPage:
                 self._table("Subscribers and retention by month", model, _CUSTOMERS),
             ],
             [words.format(now[column]) for column, words in _LEFT_OUT if now.get(column)],
-            [
-                self._chart("Subscribers", customers, charts.whole),
-                self._chart(
-                    "Revenue retention by month",
-                    retention,
-                    partial(charts.linear, text=_percent_tick, through=1),
-                    is_line=True,
-                ),
-            ],
+            pair,
             self._others,
         )
 

@@ -1,5 +1,6 @@
 """The money of a report: from rows as the models give them to figures and a page."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,9 @@ from archive_tools.reporting.money import collect_money, money_of
 from archive_tools.reporting.page import page
 
 from .conftest import Run
-from .test_page import Elements, chart
-from .test_report import NOON, event, put
+from .test_page import Elements
+from .test_page import chart as chart_of
+from .test_report import NOON, charge, event, put
 
 TODAY = date(2026, 11, 20)
 LAST = date(2026, 11, 1)
@@ -133,7 +135,7 @@ def test_opening_and_movements_are_the_closing_in_the_numbers_of_the_page() -> N
 
 
 def test_the_waterfall_goes_from_the_opening_up_then_down_and_shows_the_closing() -> None:
-    svg = chart(html(YEAR), "MRR, EUR")
+    svg = chart_of(html(YEAR), "MRR, EUR")
     months = svg.split("<g")[1:]
     bars = re.findall(
         r'class="(c\d)" x="([\d.]+)%" width="[\d.]+%" y="([\d.]+)" height="([\d.]+)"', months[1]
@@ -170,11 +172,11 @@ def test_worse_is_bad_where_less_is_better_too() -> None:
 
 def test_the_month_that_is_not_over_is_marked_and_no_line_falls_to_it() -> None:
     text = html(YEAR)
-    svg = chart(text, "MRR, EUR")
+    svg = chart_of(text, "MRR, EUR")
     assert re.findall(r'<g( class="open")?>', svg) == ["", "", ' class="open"']
     assert "Lighter: November 2026, so far" in text
     assert table(text, "MRR by month")[-1][0] == "Nov 2026, so far"
-    path = re.findall(r'class="line c1" d="([^"]*)"', chart(text, "Revenue retention"))[0]
+    path = re.findall(r'class="line c1" d="([^"]*)"', chart_of(text, "Revenue retention"))[0]
     # October alone: September opened with nothing, and November is not over
     assert re.sub(r"[\d. ]+", "", path) == "M"
     over = html(YEAR, today=date(2026, 12, 1))
@@ -338,3 +340,30 @@ def test_the_money_alone_cannot_do_without_the_views(run: Run, tmp_path: Path) -
     assert result.exit_code == 2
     assert "Fix: make them: flask archive build" in result.stderr
     assert not target.exists()
+
+
+def test_an_archive_without_any_payment_has_the_deliveries_alone(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    put(folder, NOON, event("evt_1", NOON))
+    target = tmp_path / "report.html"
+    result = run("report", "--output", str(target), "--today", "2026-11-20")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("1 event in 1 delivery")
+    text = target.read_text()
+    assert "<h1>Stripe deliveries, " in text
+    assert "evenue" not in text
+
+
+def test_the_money_alone_has_no_deliveries(run: Run, folder: Path, tmp_path: Path) -> None:
+    paid = charge("eur", 1234, id="ch_1", status="succeeded")
+    body = json.loads(event("evt_1", NOON, "charge.succeeded", **paid))
+    body["data"]["object"]["created"] = body["created"]
+    put(folder, NOON, json.dumps(body).encode())
+    target = tmp_path / "report.html"
+    result = run("report", "--output", str(target), "--only", "money", "--today", "2026-11-20")
+    assert result.exit_code == 0, result.output
+    text = target.read_text()
+    assert sections(text) == ["revenue", "origin"]
+    assert tiles(text)["Revenue before fees, EUR, November so far"] == "12.34"
+    assert "deliveries" not in text

@@ -3,19 +3,20 @@
 import tempfile
 from pathlib import Path
 
-from examples import month
+from examples import year
 from tests.support.service import PROJECT
 
-from .window import browser, month_report, window
+from .window import browser, report_of, window
 
 #: Name, width and height in pixels.
 _PICTURES = (("report-desktop", 1280, 1540), ("report-phone", 390, 1500))
 
 
 def main() -> None:
-    """Make the sample month, its report, and a picture of the report's beginning for each width."""
+    """Make the sample year, its report, and a picture of the report's beginning for each width."""
     with tempfile.TemporaryDirectory() as scratch, browser() as running:
-        report = month_report(Path(scratch), month.deliveries())
+        year.archive(Path(scratch) / "archive")
+        report = report_of(Path(scratch), year.TODAY)
         for name, width, height in _PICTURES:
             with window(running, report, width, "light") as opened:
                 clip = {"x": 0, "y": 0, "width": width, "height": height}

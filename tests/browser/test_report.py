@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from examples.month import Delivery
-from tests.archive_tools.test_report_money import YEAR, html
+from tests.archive_tools.test_report_money import html, key, mrr, payments, revenue
+from tests.archive_tools.test_report_money import rows as rows_of
 from tests.browser.conftest import Open
 from tests.browser.window import Window
 
@@ -101,7 +102,7 @@ def rows(opened: Window, caption: str) -> list[list[str]]:
 
 def tiles(opened: Window) -> dict[str, tuple[str, str]]:
     texts = [text.split("\n") for text in shown(opened, ".tiles > div")]
-    return {name: (big, small) for name, big, small in texts}
+    return {name: (big, "".join(small)) for name, big, *small in texts}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -124,7 +125,7 @@ def test_the_page_never_scrolls_sideways(show: Open, width: int, scheme: str) ->
 def test_every_chart_has_a_name_and_a_size_to_be_read_at(show: Open, width: int) -> None:
     with show(width) as opened:
         charts = opened.page.evaluate(CHARTS)
-        assert len(charts) == 11
+        assert len(charts) == 15
         assert all(name.strip() for name, _, _ in charts)
         assert all(across > 250 and high > 100 for _, across, high in charts)
 
@@ -285,11 +286,39 @@ def test_what_is_stored_is_what_lies_in_the_folders(show: Open, report: Path) ->
         assert [int(cell.replace(",", "")) for cell in row[1:3]] == [len(sizes), sum(sizes)]
 
 
-@pytest.fixture
-def money(tmp_path: Path) -> Path:
-    """The page of a few months of revenue."""
-    path = tmp_path / "money.html"
-    path.write_text(html(YEAR))
+def test_the_recurring_revenue_is_that_of_the_subscriptions(
+    show: Open, deliveries: list[Delivery]
+) -> None:
+    # each is of one item: 49.00 EUR a month
+    created = [
+        event["data"]["object"]
+        for _, event in first_arrivals(deliveries)
+        if event.get("type") == "customer.subscription.created"
+    ]
+    active = [one for one in created if one["status"] == "active"]
+    with show() as opened:
+        found = tiles(opened)
+        closing = [row[7] for row in rows(opened, "MRR by month")]
+    assert found["MRR, EUR"][0] == closing[-1]
+    assert Decimal(closing[-1]) == 49 * int(found["Subscribers"][0])
+    assert 0 < int(found["Subscribers"][0]) <= len({one["id"] for one in active})
+
+
+@pytest.fixture(scope="module")
+def money(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of eleven months with everything that a section is about."""
+    months = range(1, 12)
+    trial = {"trials_ended": 4, "converted": 1, "conversion_rate": Decimal("0.25")}
+    dispute = {"charges": 9, "disputed": 3, "dispute_rate": Decimal("0.33"), "won": 1, "lost": 1}
+    found = rows_of(
+        mrr=[mrr(n, f"{n}000", "500.25", "10", "40", "-20", "-60.333333") for n in months],
+        trials=[key(n, None) | trial for n in months],
+        payments=[payments(n, 40, n) for n in months],
+        disputes=[key(n, None) | dispute for n in months],
+        revenue=[revenue(n, f"{n}123.45") for n in months],
+    )
+    path = tmp_path_factory.mktemp("money") / "money.html"
+    path.write_text(html(found))
     return path
 
 

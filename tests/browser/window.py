@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Literal, cast
 
@@ -68,12 +69,17 @@ def window(running: Browser, path: Path, width: int, scheme: str) -> Iterator[Wi
 def month_report(folder: Path, deliveries: list[month.Delivery]) -> Path:
     """Archive the sample month to a folder, and return the page that the command makes of it."""
     month.archive(folder / "archive", deliveries)
+    return report_of(folder, month.TODAY)
+
+
+def report_of(folder: Path, today: date) -> Path:
+    """Return the page that the command makes of the `archive` in a folder, as on a day."""
     here = Path.cwd()
     # the page names the archive as it was given
     os.chdir(folder)
     try:
         arguments = ["report", "--archive", "archive", "--output", "report.html"]
-        arguments += ["--today", str(month.TODAY)]
+        arguments += ["--today", str(today)]
         result = CliRunner(env={"PYTHON_DOTENV_DISABLED": "1"}).invoke(archive, arguments)
     finally:
         os.chdir(here)
