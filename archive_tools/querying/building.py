@@ -72,7 +72,10 @@ def build(
     with open_duckdb(storage, today, folder) as engine, progress("Building", 100) as bar:
         days = engine.days
         if is_database:
-            engine.database.rows(f"ATTACH {text_literal(str(target))} AS built")
+            # for the tools of others, which bring an older DuckDB
+            engine.database.rows(
+                f"ATTACH {text_literal(str(target))} AS built (STORAGE_VERSION 'v1.2.0')"
+            )
         database = "built" if is_database else engine.scratch
 
         def work() -> Built:
