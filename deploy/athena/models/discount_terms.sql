@@ -14,21 +14,26 @@
 --   amount_off: in the smallest unit of currency
 --   currency_options: JSON, what it takes off in other currencies, where Stripe was asked for them
 CREATE OR REPLACE VIEW discount_terms AS
-WITH found AS (
+WITH holders AS (
   -- few objects hold a coupon, and the text of one that does not need not be parsed
-  SELECT account, livemode, object, found
+  SELECT account, livemode, object, data
   FROM object_states
+  WHERE object = 'coupon'
+    OR (object IN ('customer', 'discount', 'invoice', 'subscription')
+      AND strpos(data, '"coupon"') > 0)
+),
+found AS (
+  SELECT account, livemode, found
+  FROM holders
   CROSS JOIN UNNEST(
-    ARRAY[json_parse(data), json_extract(data, '$.discount'), json_extract(data, '$.coupon')]
+    ARRAY[IF(object IN ('coupon', 'discount'), json_parse(data)),
+      json_extract(data, '$.discount'), json_extract(data, '$.coupon')]
       || coalesce(TRY_CAST(json_extract(data, '$.discounts') AS array(json)), ARRAY[])
       || flatten(transform(
         coalesce(TRY_CAST(json_extract(data, '$.items.data') AS array(json)), ARRAY[])
           || coalesce(TRY_CAST(json_extract(data, '$.lines.data') AS array(json)), ARRAY[]),
         part -> coalesce(TRY_CAST(json_extract(part, '$.discounts') AS array(json)), ARRAY[])))
   ) AS t (found)
-  WHERE object = 'coupon'
-    OR (object IN ('customer', 'discount', 'invoice', 'subscription')
-      AND strpos(data, '"coupon"') > 0)
 ),
 discounts_and_coupons AS (
   SELECT
