@@ -39,7 +39,7 @@ def directives(text: str) -> dict[str, list[str]]:
 def commands() -> list[str]:
     """Every daily command of the guide and of the files."""
     section = TEXT.partition("\n## The daily job\n")[2]
-    told = re.findall(r"flask archive reconcile --[^\n`\"]*", section)
+    told = re.findall(r"flask archive reconcile --[^\n`\";]*", section)
     return [*told, *directives(SERVICE.read_text())["ExecStart"], COMMAND]
 
 
