@@ -90,6 +90,35 @@ def test_dbt_runs_the_example_on_the_built_file(built: Path, tmp_path: Path) -> 
     assert rows == [("Wanda", Decimal(174)), ("Rosa", Decimal(135))]
 
 
+# Superset, as far as its driver
+
+SUPERSET = """
+import os, sys, sqlalchemy
+engine = sqlalchemy.create_engine("duckdb:///" + os.environ["ANALYTICS_FILE"], connect_args={})
+found = sqlalchemy.inspect(engine)
+print(len(found.get_table_names()), found.get_table_comment("mrr_by_month")["text"].splitlines()[0])
+with engine.connect() as connection:
+    print(*connection.execute(sqlalchemy.text(sys.argv[1])).scalars())
+"""
+
+
+def test_the_driver_of_superset_reads_tables_comments_and_figures(
+    built: Path, tmp_path: Path
+) -> None:
+    connecting = re.search(r"`(\{\"connect_args.*)`", (PROJECT / "docs/ANALYSTS.md").read_text())
+    assert connecting
+    arguments = json.loads(connecting[1])["connect_args"]
+    program = SUPERSET.replace("connect_args={}", f"connect_args={arguments}")
+    query = "SELECT closing_mrr FROM mrr_by_month WHERE currency = 'eur' ORDER BY month"
+    done = ran("python", "-c", program, query, built=built, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tables, figures = done.stdout.splitlines()
+    question = model("mrr_by_month").question
+    assert tables == f"{len(built_by_default())} {question}"
+    assert figures.split()[0] == "195.833333"
+    assert len(figures.split()) == 13
+
+
 # the notebook
 
 
