@@ -5,7 +5,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test lint faults strangers bench scale template mutate tools audit lock clean
+.PHONY: help run demo test lint faults strangers bench scale template mutate tools workplaces audit \
+	lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,6 +53,9 @@ mutate: $(BIN)/.dev ## change every leaf of both templates and count the changes
 
 tools: $(BIN)/.tools ## install what `flask archive` needs, and the script stripe-archive
 
+workplaces: .venv/analysts/.made ## install dbt and Jupyter into .venv/analysts, and run both on the sample year
+	pytest tests/workplaces
+
 audit: $(BIN)/.dev ## known vulnerabilities of what the service runs on; asks a public database
 	pip-audit --strict --disable-pip --require-hashes --requirement requirements/tools.txt
 
@@ -59,6 +63,7 @@ lock: $(BIN)/.dev ## pin the newest versions that the .in files allow, with hash
 	$(LOCK) requirements/service.in -o requirements.txt
 	$(LOCK) requirements/service.in requirements/tools.in -c requirements.txt -o requirements/tools.txt
 	$(LOCK) requirements/dev.in -o requirements/dev.txt
+	$(LOCK) requirements/analysts.in -o requirements/analysts.txt
 
 clean: ## remove the environment and what runs and tests left behind; an archive stays
 	rm -rf .venv .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -97,6 +102,13 @@ $(BIN)/.tools: requirements/tools.txt | $(BIN)/.made
 	@$(INSTALL) -r requirements/tools.txt
 	@$(INSTALL_SCRIPT)
 	@touch $@ $(BIN)/.run
+
+# an environment of its own: what dbt pins is not what the tests need
+.venv/analysts/.made: requirements/analysts.txt | $(BIN)/.dev
+	@echo "Installing dbt and Jupyter into .venv/analysts, about 30 s …"
+	@python -m venv --clear --without-pip $(@D)
+	@uv pip sync --quiet --require-hashes --python $(@D)/bin/python requirements/analysts.txt
+	@touch $@
 
 INSTALL = $(BIN)/python -m pip install --quiet --require-hashes
 

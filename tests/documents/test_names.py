@@ -42,6 +42,9 @@ MADE_BY_USE = {
 
 #: Variables that others read: AWS's tools, platforms, and what a reader puts in.
 OTHERS_VARIABLES = {
+    "ANALYTICS_FILE",
+    "DBT_FILE",
+    "DBT_STAGING",
     "AWS_SESSION_TOKEN",
     "AWS_ENDPOINT_URL_FIREHOSE",
     "AWS_ENDPOINT_URL_STS",
