@@ -3,14 +3,17 @@
 import time
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import click
 
 from .cli import archive_option, json_option
 from .days import Days
+from .errors import ToolError
 from .output import as_json as json_text
 from .output import count_text, note
-from .sealing.sealer import SealedDay, head, seal
+from .sealing.sealer import SealedDay, Sign, head, seal
+from .sealing.signing import file_signer, kms_signer
 from .settings import ToolSettings
 from .storage import Storage
 
@@ -32,12 +35,21 @@ from .storage import Storage
     metavar="DAY",
     help="Look for late objects from this sealed day on. Left out: in the last 7 of them.",
 )
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Sign each manifest with this Ed25519 key, a PEM file.",
+)
+@click.option("--kms", metavar="KEY", help="Sign each manifest with this asymmetric key of KMS.")
 @json_option
 def command(
     storage: Storage,
     settings: ToolSettings,
     wait: int,
     late_from: datetime | None,
+    key_file: Path | None,
+    kms: str | None,
     as_json: bool,
 ) -> None:
     """Seal each day that is over, so that nothing of it can be removed or changed unseen.
@@ -56,19 +68,29 @@ def command(
         1  the same, and lines of an object cannot be read: `verify` says which
         2  it could not be done; what was sealed before stays
 
+    With --key or --kms each manifest is signed, beside it in ….sig.
+
     \b
     Example:
         flask archive seal
     """  # noqa: D301 - click wants the character itself
     now = datetime.fromtimestamp(time.time(), UTC)
     start = late_from.date() if late_from else None
-    days = list(seal(storage, now, timedelta(hours=wait), start, None))
+    days = list(seal(storage, now, timedelta(hours=wait), start, _sign(settings, key_file, kms)))
     newest = head(storage)
     click.echo(_json(storage, days, newest) if as_json else _text(days, newest))
     damaged = sum(day.damaged for day in days)
     if damaged:
         note(f"Lines of {count_text(damaged, 'object')} cannot be read; `verify` says which")
     raise click.exceptions.Exit(1 if damaged else 0)
+
+
+def _sign(settings: ToolSettings, key_file: Path | None, kms: str | None) -> Sign | None:
+    if key_file and kms:
+        raise ToolError("--key and --kms are two keys", "give one of them")
+    if key_file:
+        return file_signer(key_file)
+    return kms_signer(kms, settings.aws_region) if kms else None
 
 
 def _json(storage: Storage, days: list[SealedDay], newest: tuple[date, str] | None) -> str:

@@ -22,6 +22,7 @@ from .sealing.chain import read_chain
 from .sealing.check import check, check_strays
 from .sealing.erasures import read_erasures
 from .sealing.report import Head, SealReport
+from .sealing.signing import Signatures, public_keys
 from .settings import ToolSettings
 from .storage import Storage, StoredObject
 
@@ -121,6 +122,20 @@ def _verify(
     metavar="SHA256",
     help="With --sealed: the head that `seal` printed on a day of which you are sure.",
 )
+@click.option(
+    "--public-key",
+    "key_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --sealed: check the signatures with this key, a PEM file. Can be repeated.",
+)
+@click.option(
+    "--kms",
+    "kms_keys",
+    multiple=True,
+    metavar="KEY",
+    help="With --sealed: the same with this key of KMS. Can be repeated.",
+)
 @json_option
 def command(
     storage: Storage,
@@ -129,6 +144,8 @@ def command(
     file: Path | None,
     sealed: bool,
     head: str | None,
+    key_files: tuple[Path, ...],
+    kms_keys: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Prove that every record is whole and that Stripe signed it.
@@ -153,9 +170,13 @@ def command(
     if sealed:
         if file:
             raise ToolError("--sealed needs no secrets", "leave --secrets out, or --sealed")
-        _verify_sealed(storage, days, Head.parsed(head) if head is not None else None, as_json)
-    if head is not None:
-        raise ToolError("--head is of a chain of sealed days", "add --sealed")
+        given = Head.parsed(head) if head is not None else None
+        signatures = None
+        if key_files or kms_keys:
+            signatures = Signatures(storage, public_keys(key_files, kms_keys, settings.aws_region))
+        _verify_sealed(storage, days, given, signatures, as_json)
+    if head is not None or key_files or kms_keys:
+        raise ToolError("--head, --public-key and --kms are for sealed days", "add --sealed")
     secrets = _secrets(settings, file)
     stats = verified(storage, days, list(secrets), settings.signature_tolerance_s)
     if not stats.objects:
@@ -166,12 +187,18 @@ def command(
     raise click.exceptions.Exit(1 if stats.broken.count or stats.unproven.count else 0)
 
 
-def _verify_sealed(storage: Storage, days: Days, head: Head | None, as_json: bool) -> NoReturn:
-    chain = read_chain(storage)
+def _verify_sealed(
+    storage: Storage,
+    days: Days,
+    head: Head | None,
+    signatures: Signatures | None,
+    as_json: bool,
+) -> NoReturn:
+    chain = read_chain(storage, signatures.take if signatures else None)
     erasures = read_erasures(storage, chain)
     compared = check(storage, chain, erasures, days)
     compared.extend(check_strays(storage))
-    report = SealReport(storage.name, days, chain, erasures, compared, head)
+    report = SealReport(storage.name, days, chain, erasures, compared, head, signatures)
     click.echo(report.as_json() if as_json else printable(report.text()))
     raise click.exceptions.Exit(0 if report.is_proved else 1)
 

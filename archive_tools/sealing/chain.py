@@ -1,5 +1,6 @@
 """The chain of manifests, read from the first to the last: is each the one that the next names?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -51,8 +52,12 @@ class Chain:
         return next((day for day, found in self.sha256.items() if found == sha), None)
 
 
-def read_chain(storage: Storage) -> Chain:
+def read_chain(storage: Storage, visit: Callable[[date, bytes], None] | None = None) -> Chain:
     """Return what the manifests say, with what is wrong in their chain.
+
+    Args:
+        storage: the archive.
+        visit: gets each manifest that is there, in the order of days.
 
     Raises:
         ToolError: the archive cannot be listed.
@@ -72,6 +77,8 @@ def read_chain(storage: Storage) -> Chain:
             _fault(chain, day, f"cannot be read: {error.strerror or error}")
             continue
         chain.sha256[day] = sha256(data)
+        if visit:
+            visit(day, data)
         try:
             manifest = parsed(data, day)
         except BrokenError as error:

@@ -11,6 +11,7 @@ from ..reading import Faults
 from .chain import Chain
 from .check import Compared
 from .erasures import Erasures
+from .signing import Signatures
 
 #: Of a kind, without --json.
 _SHOWN = 20
@@ -55,8 +56,10 @@ class SealReport:
         erasures: Erasures,
         compared: Compared,
         head: Head | None,
+        signatures: Signatures | None = None,
     ) -> None:
         """Take the archive's name, the days that were compared, and what was found."""
+        self.signatures = signatures
         self.name, self.days, self.head = name, days, head
         self.chain, self.erasures, self.compared = chain, erasures, compared
         self.head_day = chain.day_of(head.sha256) if head else None
@@ -94,12 +97,21 @@ class SealReport:
             ("Erasures that cannot be read", self.erasures.faults),
             ("Erasures that are not carried out", self.compared.pending),
         ]
+        if self.signatures:
+            kinds.insert(1, ("Not signed as it should be", self.signatures.faults))
         return [(title, faults) for title, faults in kinds if faults.count]
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether signatures were asked for and there is none."""
+        return self.signatures is not None and self.signatures.signed_from is None
 
     @property
     def is_proved(self) -> bool:
         """Whether nothing was found that somebody should look at."""
-        return bool(self.chain.sha256) and not self.findings and not self.head_problem
+        if not self.chain.sha256 or self.is_unsigned:
+            return False
+        return not self.findings and not self.head_problem
 
     def sentence(self) -> str:
         """Return what is proved and what is not."""
@@ -116,6 +128,13 @@ class SealReport:
             return (
                 f"Proved: of what was sealed up to {self.head_day}, when the head was noted, "
                 f"nothing was removed or changed{but}{plus}."
+            )
+        if self.signatures:
+            return (
+                f"Proved: the archive is what the signed manifests say{but}. Not proved: that the "
+                f"chain was not cut off behind {sealed.last}, nor, where somebody else has the "
+                "key, that it was not written anew; a head that was noted elsewhere shows both "
+                "(--head)."
             )
         return (
             f"Proved: the archive is what the manifests say{but}. Not proved: that they are the "
@@ -156,6 +175,11 @@ class SealReport:
             "erasures_unreadable": self.erasures.faults.count,
             "erasures_unreadable_at": [asdict(fault) for fault in self.erasures.faults.first],
         }
+        if self.signatures:
+            unsigned = self.signatures.faults
+            result["signed_from"] = self.signatures.signed_from
+            result["unsigned"] = unsigned.count
+            result["unsigned_at"] = [asdict(fault) for fault in unsigned.first]
         for kind in Compared.KINDS:
             faults: Faults = getattr(compared, kind)
             result[kind] = faults.count
@@ -199,4 +223,8 @@ class SealReport:
                 parts.append(f"  … and {faults.count - _SHOWN:,} more; --json lists more")
         if self.head_problem:
             parts.append(f"\nThe head: {self.head_problem}")
+        if self.is_unsigned:
+            parts.append("\nThe signatures: no manifest is signed with a key that was given")
+        elif self.signatures:
+            parts.append(f"\nSigned with a given key from {self.signatures.signed_from} on")
         return "\n".join([*parts, f"\n{self.sentence()}"])

@@ -11,8 +11,8 @@ from moto import mock_aws
 from archive_tools import storage as storages
 from archive_tools.errors import ToolError
 from archive_tools.sealing.writing import write_new
-from tests.archive_tools.conftest import Run, stop_clock
-from tests.archive_tools.test_seal import DAYS, NOON, day_key, events, head_of, store
+from tests.archive_tools.conftest import Run, stop_clock, store
+from tests.archive_tools.test_seal import DAYS, NOON, day_key, events, head_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
