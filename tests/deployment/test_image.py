@@ -371,9 +371,11 @@ def test_the_commands_that_need_no_duckdb_run_in_the_image(image: Stage, tmp_pat
         told("reconcile")
         assert json.loads(told("verify", "--json"))["from_events_api"] == 2
         assert "Wrote 1 object of live mode" in told("snapshot")
+        assert "Nothing to seal" in told("seal")
+        assert "no day is sealed" in told("verify", "--sealed", status=1)
         told("replay", receiver.url)
         assert sorted(receiver.accepted) == sorted(event.rendered() for event in events)
-        without = {"verify", "reconcile", "backfill", "snapshot", "replay"}
+        without = {"verify", "reconcile", "backfill", "snapshot", "seal", "replay"}
         for name in sorted({*COMMANDS} - without):
             words = {
                 "query": ["SELECT 1 AS n"],
