@@ -33,6 +33,7 @@ COMMANDS = (
     "compact",
     "build",
     "report",
+    "erase",
 )
 
 
@@ -66,7 +67,7 @@ class Commands(click.Group):
             raise ToolError(
                 f"{error.name} is not installed, and this command needs it",
                 "install requirements/tools.txt, as `make tools` does; verify, reconcile, "
-                "backfill, snapshot and replay run without, as in the Docker image",
+                "backfill, snapshot, replay and erase run without, as in the Docker image",
             ) from error
         except (KeyboardInterrupt, click.Abort):
             raise ToolError("Interrupted. Nothing is left half-done.") from None
