@@ -32,6 +32,7 @@ COMMANDS = (
     "export",
     "compact",
     "build",
+    "seal",
     "report",
     "erase",
 )

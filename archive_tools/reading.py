@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -66,6 +66,13 @@ class Faults:
         self.unreachable += other.unreachable
 
 
+class Readable(Protocol):
+    """What can be read in pieces."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, at most so many; none at the end."""
+
+
 class BrokenError(Exception):
     """A line is no record. `str()` says why, with nothing of its values."""
 
@@ -116,42 +123,53 @@ def records(
 
 
 def lines(storage: Storage, key: str) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each line of an object, without its newline and if it has any.
+    """Yield number and bytes of each line of an object, as `lines_of` does.
+
+    Raises:
+        DamageError: after the last line that could be read.
+    """
+    try:
+        with storage.open(key) as stored:
+            yield from lines_of(stored)
+    except OSError as error:
+        raise UnreachableError(None, f"cannot be read: {error.strerror or error}") from error
+
+
+def lines_of(stored: Readable) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of each line of gzip, without its newline and if it has any.
 
     Streams: what it holds at a time is one line and a few hundred kilobytes.
 
     Raises:
-        DamageError: after the last line that could be read, where the object is damaged. Empty
+        DamageError: after the last line that could be read, where the gzip is damaged. Empty
             lines are one damage.
+        OSError: it cannot be read on.
     """
     number, size = 0, 0
     parts: list[bytes] = []
     empty: list[int] = []
     try:
-        with storage.open(key) as stored:
-            for chunk in _unpacked(stored):
-                end, *begun = chunk.split(b"\n")
-                parts.append(end)
-                size += len(end)
-                for begin in begun:
-                    number += 1
-                    if size:
-                        yield number, b"".join(parts)
-                    else:
-                        empty.append(number)
-                        if len(empty) == MAX_FAULTS:
-                            raise _empty_lines(empty, "; it is not read on")
-                    parts, size = [begin], len(begin)
-                if size > MAX_LINE_BYTES:
-                    raise DamageError(number + 1, "a line without an end")
+        for chunk in _unpacked(stored):
+            end, *begun = chunk.split(b"\n")
+            parts.append(end)
+            size += len(end)
+            for begin in begun:
+                number += 1
+                if size:
+                    yield number, b"".join(parts)
+                else:
+                    empty.append(number)
+                    if len(empty) == MAX_FAULTS:
+                        raise _empty_lines(empty, "; it is not read on")
+                parts, size = [begin], len(begin)
+            if size > MAX_LINE_BYTES:
+                raise DamageError(number + 1, "a line without an end")
     except zlib.error as error:
         # zlib's own words: Error -3 while decompressing data: incorrect data check
         reason = str(error).rpartition(": ")[2]
         raise DamageError(number + 1, f"gzip is damaged: {reason}") from error
     except EOFError as error:
         raise DamageError(number + 1, "gzip is cut short") from error
-    except OSError as error:
-        raise UnreachableError(None, f"cannot be read: {error.strerror or error}") from error
     except _NotGzipError as error:
         raise DamageError(number + 1 if number else None, str(error)) from error
     if size:
@@ -171,7 +189,7 @@ class _NotGzipError(Exception):
     pass
 
 
-def _unpacked(stored: BinaryIO) -> Iterator[bytes]:
+def _unpacked(stored: Readable) -> Iterator[bytes]:
     """Yield what one or more gzip members hold, in pieces of a bounded size.
 
     Raises:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 WEBHOOKS = "webhooks/"
 SNAPSHOTS = "snapshots/"
+ERASURES = "erasures/"
+MANIFESTS = "manifests/"
 
 _DAY = re.compile(r"[a-z]+/year=(\d{4})/month=(\d{2})/day=(\d{2})/", re.ASCII)
 

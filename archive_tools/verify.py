@@ -1,4 +1,4 @@
-"""`flask archive verify`: is every record of a range of days whole, and did Stripe sign it?"""
+"""`flask archive verify`: is every record whole, did Stripe sign it, and is nothing gone?"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -18,6 +19,11 @@ from .output import bytes_text, count_text, note, printable, table
 from .parallel import scan
 from .proof import Proof, proof
 from .reading import Fault, Faults, records
+from .sealing.chain import read_chain
+from .sealing.check import check, check_strays
+from .sealing.erasures import read_erasures
+from .sealing.report import Head, SealReport
+from .sealing.signing import Signatures, public_keys
 from .settings import ToolSettings
 from .storage import Storage, StoredObject
 
@@ -122,25 +128,71 @@ def _verify(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of retired secrets, a line each, besides STRIPE_WEBHOOK_SECRET.",
 )
+@click.option(
+    "--sealed",
+    is_flag=True,
+    help="Prove that nothing was removed, changed or added since `seal`. Needs no secret.",
+)
+@click.option(
+    "--head",
+    metavar="SHA256",
+    help="With --sealed: the head that `seal` printed on a day of which you are sure.",
+)
+@click.option(
+    "--public-key",
+    "key_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --sealed: check the signatures with this key, a PEM file. Can be repeated.",
+)
+@click.option(
+    "--kms",
+    "kms_keys",
+    multiple=True,
+    metavar="KEY",
+    help="With --sealed: the same with this key of KMS. Can be repeated.",
+)
 @json_option
 def command(
-    storage: Storage, settings: ToolSettings, days: Days, file: Path | None, as_json: bool
+    storage: Storage,
+    settings: ToolSettings,
+    days: Days,
+    file: Path | None,
+    sealed: bool,
+    head: str | None,
+    key_files: tuple[Path, ...],
+    kms_keys: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Prove that every record is whole and that Stripe signed it.
 
     Each record is read, its columns are held against its payload, and its signature is checked
     with the secrets of STRIPE_WEBHOOK_SECRET, whatever its age. Finds a changed byte.
 
+    With --sealed, prove instead that no object is missing, changed or added: against the manifests
+    that `seal` wrote. With a head that was noted, it is the archive as it was on that day.
+
     \b
     The exit status says how it ended:
-        0  every record is genuine, or came from Stripe's Events API
-        1  something is broken, or no given secret signed it
+        0  every record is genuine, or came from Stripe's Events API; with --sealed: all is there
+        1  something is broken, or no given secret signed it; with --sealed: not all is as sealed
         2  it could not be done
 
     \b
-    Example:
+    Examples:
         flask archive verify --from 2026-01-01 --to 2026-12-31 --secrets retired.txt
+        flask archive verify --sealed --head "$(cat head.txt)"
     """  # noqa: D301 - click wants the character itself
+    if sealed:
+        if file:
+            raise ToolError("--sealed needs no secrets", "leave --secrets out, or --sealed")
+        given = Head.parsed(head) if head is not None else None
+        signatures = None
+        if key_files or kms_keys:
+            signatures = Signatures(storage, public_keys(key_files, kms_keys, settings.aws_region))
+        _verify_sealed(storage, days, given, signatures, as_json)
+    if head is not None or key_files or kms_keys:
+        raise ToolError("--head, --public-key and --kms are for sealed days", "add --sealed")
     secrets = _secrets(settings, file)
     stats = verified(storage, days, list(secrets), settings.signature_tolerance_s)
     if not stats.objects:
@@ -149,6 +201,22 @@ def command(
     where = printable(f"{storage.name}, {days}")
     click.echo(_json(stats, names) if as_json else _text(stats, names, where))
     raise click.exceptions.Exit(1 if stats.broken.count or stats.unproven.count else 0)
+
+
+def _verify_sealed(
+    storage: Storage,
+    days: Days,
+    head: Head | None,
+    signatures: Signatures | None,
+    as_json: bool,
+) -> NoReturn:
+    chain = read_chain(storage, signatures.take if signatures else None)
+    erasures = read_erasures(storage, chain)
+    compared = check(storage, chain, erasures, days)
+    compared.extend(check_strays(storage))
+    report = SealReport(storage.name, days, chain, erasures, compared, head, signatures)
+    click.echo(report.as_json() if as_json else printable(report.text()))
+    raise click.exceptions.Exit(0 if report.is_proved else 1)
 
 
 def _secrets(settings: ToolSettings, file: Path | None) -> dict[str, str]:

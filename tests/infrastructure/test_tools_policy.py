@@ -283,3 +283,16 @@ def test_nothing_that_reads_can_write_or_delete() -> None:
     }
     results = f"arn:aws:s3:::{BUCKET}/athena-results/*"
     assert written == {("s3:PutObject", results), ("s3:AbortMultipartUpload", results)}
+
+
+def test_the_policies_of_reader_and_seal_together_seal_and_verify(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tomorrow = time.time() + 2 * 86_400
+    monkeypatch.setattr("time.time", lambda: tomorrow)
+    seal = permissions(json.loads((PROJECT / "deploy/iam/seal.json").read_text()))
+    guard.allowed = policy("auditor") | seal
+    run("seal")
+    run("verify", "--sealed")
+    assert guard.refused == set()
+    assert seal <= guard.used
