@@ -35,6 +35,7 @@ COMMANDS = (
     "seal",
     "report",
     "erase",
+    "subject",
 )
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from .cli import archive_option, json_option
+from .erasing import versions
 from .erasing.athena import AthenaTable
 from .erasing.erased import Erasure, read_erased
 from .erasing.finding import Found, find, refuse_unreadable
-from .erasing.objects import Objects, open_objects
+from .erasing.objects import open_objects
 from .erasing.people import People, people
 from .erasing.run import REDACT, REMOVE, Outcome, carry_out, plan, write_done, write_list
 from .erasing.tables import MonthTables, refuse_unbuilt, remove_built
@@ -107,17 +108,19 @@ def command(
         )
     for erasure in [] if dry_run else unfinished:
         note(f"Going on with the erasure of {erasure.head.erased_at} ({erasure.head.reason})")
-        left += _carry_out(objects, put, erasure, months, athena).left
+        left += _carry_out(storage, settings, put, erasure, months, athena).left
     if not who and not unfinished and not built:
         note("There is no erasure to go on with; WHO names a person")
     found = Found()
     if who:
         found = find(storage, whom, months.event_ids(whom))
+        wanted = whom.with_ids(found.object_ids | found.event_ids)
+        found.in_tables |= versions.event_ids(storage, settings.aws_region, wanted)
         if not skip_unreadable and not dry_run:
             refuse_unreadable(found.faults)
     result = _described(found, as_json)
     outcome = Outcome()
-    if found.matches and not dry_run:
+    if found and not dry_run:
         if not as_json:
             click.echo(_preview(found, whom))
         if not yes:
@@ -128,7 +131,7 @@ def command(
         left += damaged
         if erasure.objects or erasure.events:
             write_list(put, erasure.key, entries)
-            outcome = _carry_out(objects, put, erasure, months, athena)
+            outcome = _carry_out(storage, settings, put, erasure, months, athena)
             left += outcome.left
     if not dry_run:
         remove_built(built)
@@ -136,7 +139,7 @@ def command(
     if as_json:
         click.echo(json_text(result))
     elif dry_run:
-        click.echo(_preview(found, whom) if found.matches else "Nothing names them.")
+        click.echo(_preview(found, whom) if found else "Nothing names them.")
     elif who or unfinished:
         click.echo(_summary(found, outcome, left))
     raise click.exceptions.Exit(1 if left or found.faults.count else 0)
@@ -153,10 +156,16 @@ def _refuse_reason(reason: str | None) -> None:
 
 
 def _carry_out(
-    objects: Objects, put: Put, erasure: Erasure, months: MonthTables, athena: AthenaTable
+    storage: Storage,
+    settings: ToolSettings,
+    put: Put,
+    erasure: Erasure,
+    months: MonthTables,
+    athena: AthenaTable,
 ) -> Outcome:
     """Do what is left of an erasure, and note that it is done if nothing is left."""
-    outcome = carry_out(objects, erasure)
+    outcome = carry_out(open_objects(storage, settings.aws_region), erasure)
+    outcome.left += versions.remove(storage, settings.aws_region, erasure)
     months.erase(erasure)
     athena.erase(erasure)
     if not outcome.left:
@@ -189,6 +198,7 @@ def _described(found: Found, as_json: bool) -> dict[str, Any]:
             for match in found.matches
         ],
         "objects": sorted(found.object_ids),
+        "events_in_tables": sorted(found.in_tables),
         "faults": [str(fault) for fault in found.faults.first],
     }
 
@@ -228,7 +238,7 @@ def _preview(found: Found, whom: People) -> str:
 
 
 def _summary(found: Found, outcome: Outcome, left: Sequence[str]) -> str:
-    if not found.matches:
+    if not found:
         parts = ["Nothing more names them."]
     else:
         parts = [

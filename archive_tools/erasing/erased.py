@@ -8,7 +8,7 @@ of an event's, of 62 each: nobody can try them all, so no secret is needed, whic
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,9 +16,7 @@ import msgspec
 
 from ..errors import ToolError
 from ..reading import DamageError, lines
-from ..storage import Storage
-
-ERASURES = "erasures/"
+from ..storage import ERASURES, Storage
 
 #: As Stripe's ids are, and some other words; the rest of a payload is not hashed.
 _ID = re.compile(rb"[a-z]+_[A-Za-z0-9_]+")
@@ -54,7 +52,7 @@ class Entry(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 @dataclass
 class Erasure:
-    """One erasure: what it is, what it takes out, and whether all of that is done."""
+    """One erasure: what it is, and what it takes out."""
 
     head: Entry
     key: str
@@ -62,7 +60,8 @@ class Erasure:
     objects: list[Entry] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     """Hashes of ids."""
-    is_done: bool = False
+    object_ids: list[str] = field(default_factory=list)
+    """Hashes of ids."""
 
 
 @dataclass
@@ -88,14 +87,22 @@ class Erased:
         """
         if not self.objects:
             return False
-        hashes = (hashlib.sha256(word).hexdigest() for word in set(_ID.findall(payload)))
-        return any(created <= self.objects.get(one, -1.0) for one in hashes)
+        return any(created <= self.objects.get(one, -1.0) for one in _hashes(payload))
 
 
 def id_hash(any_id: str) -> str:
     """Return the hash by which the lists name an id."""
     # Python reads half a surrogate pair, which has no UTF-8
     return hashlib.sha256(any_id.encode(errors="surrogatepass")).hexdigest()
+
+
+def names_hashed(text: bytes, hashes: Collection[str]) -> bool:
+    """Whether JSON has an id in it whose hash is one of these."""
+    return any(one in hashes for one in _hashes(text))
+
+
+def _hashes(text: bytes) -> Iterator[str]:
+    return (hashlib.sha256(word).hexdigest() for word in set(_ID.findall(text)))
 
 
 def read_erased(storage: Storage) -> Erased:
@@ -118,6 +125,7 @@ def read_erased(storage: Storage) -> Erased:
             current.events.append(entry.id_hash)
             events.add(entry.id_hash)
         elif entry.kind == "object_id":
+            current.object_ids.append(entry.id_hash)
             at = datetime.fromisoformat(current.head.erased_at).replace(tzinfo=UTC).timestamp()
             objects[entry.id_hash] = max(at, objects.get(entry.id_hash, 0.0))
         elif entry.kind == "done":

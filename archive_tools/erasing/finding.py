@@ -5,7 +5,7 @@ as her charges. The second time finds besides what names these objects alone, as
 the other copies of the same events.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -57,8 +57,14 @@ class Found:
     """In the order of keys and lines."""
     object_ids: frozenset[str] = frozenset()
     """Of the people, and of their objects."""
+    in_tables: frozenset[str] = frozenset()
+    """Ids of the events in tables made of the objects and in old versions of these."""
     faults: Faults = field(default_factory=Faults)
     """What could not be read, and may name them."""
+
+    def __bool__(self) -> bool:
+        """Whether anything names them."""
+        return bool(self.matches or self.in_tables)
 
     @property
     def keys(self) -> list[str]:
@@ -68,16 +74,17 @@ class Found:
     @property
     def event_ids(self) -> frozenset[str]:
         """The ids of events."""
-        return frozenset(m.id for m in self.matches if m.is_event and m.id is not None)
+        ids = (match.id for match in self.matches if match.is_event and match.id is not None)
+        return self.in_tables | set(ids)
 
 
-def find(storage: Storage, whom: People, ids: Iterable[str] = ()) -> Found:
+def find(storage: Storage, whom: People, ids: Collection[str] = ()) -> Found:
     """Return all that names some people or their objects.
 
     Args:
         storage: the archive.
         whom: the people.
-        ids: of events that are known to name them.
+        ids: of events that name them in tables made of the objects.
 
     Raises:
         ToolError: the archive cannot be listed.
@@ -88,7 +95,8 @@ def find(storage: Storage, whom: People, ids: Iterable[str] = ()) -> Found:
         owned.update(match.owned)
         if match.is_event and match.id is not None:
             events.add(match.id)
-    found = Found(object_ids=frozenset(o for o in owned | whom.ids if not o.startswith("evt_")))
+    object_ids = frozenset(one for one in owned | whom.ids if not one.startswith("evt_"))
+    found = Found(object_ids=object_ids, in_tables=frozenset(ids))
     wanted = whom.with_ids(owned | events)
     label = "Looking for what belongs to it"
     found.matches = list(_matches(storage, label, wanted, whom, found.faults))

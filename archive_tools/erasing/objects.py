@@ -7,6 +7,7 @@ is replaced only if it is the one that was read; its old versions are deleted.
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -24,6 +25,13 @@ class Content(NamedTuple):
     data: bytes
     etag: str = ""
     headers: dict[str, str] = {}  # noqa: RUF012 - of a bucket's object, to be kept
+
+
+class OldVersion(NamedTuple):
+    """A version of a bucket's object that is not the current one."""
+
+    key: str
+    version: str
 
 
 class Objects(Protocol):
@@ -184,16 +192,45 @@ class BucketObjects:
         try:
             versions, markers = self._versions(key)
             for version in versions:
-                try:
-                    self._client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
-                except ClientError as error:
-                    refused = f"{error_code(error)}{self._lock(key, version)}"
+                refused = self.remove_version(OldVersion(key, version)) or refused
             # without its marker, a version that is locked would be the current one again
             for version in [] if refused else markers:
                 self._client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
         except (ClientError, BotoCoreError) as error:
             return error_code(error)
         return refused
+
+    def old_versions(self, prefix: str) -> Iterator[OldVersion]:
+        """Yield what is no current version below a prefix, without delete markers.
+
+        Raises:
+            ClientError: it cannot be listed.
+        """
+        pages = self._client.get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+            for found in page.get("Versions", []):
+                if not found["IsLatest"]:
+                    yield OldVersion(found["Key"], found["VersionId"])
+
+    def read_version(self, old: OldVersion) -> bytes:
+        """Return the bytes of an old version.
+
+        Raises:
+            ClientError: it cannot be read.
+        """
+        found = self._client.get_object(Bucket=self.bucket, Key=old.key, VersionId=old.version)
+        return found["Body"].read()
+
+    def remove_version(self, old: OldVersion) -> str:
+        """Delete a version; return what keeps one from it, or nothing."""
+        from botocore.exceptions import ClientError
+
+        key, version = old
+        try:
+            self._client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
+        except ClientError as error:
+            return f"{error_code(error)}{self._lock(key, version)}"
+        return ""
 
     def remove_old_versions_below(self, prefix: str) -> None:
         """Delete what is no current version of all keys that begin with a prefix.
@@ -236,10 +273,8 @@ class BucketObjects:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            found = self._client.get_object_retention(
-                Bucket=self.bucket, Key=key, VersionId=version
-            )
-            until = found["Retention"]["RetainUntilDate"]
+            found = self._client.head_object(Bucket=self.bucket, Key=key, VersionId=version)
+            until = found["ObjectLockRetainUntilDate"]
         except (ClientError, BotoCoreError, KeyError):
             return ""
         return f", under Object Lock until {until:%Y-%m-%d %H:%M} UTC"

@@ -22,8 +22,8 @@ from webhook_app.storage.archive import dated_key
 from ..errors import ToolError
 from ..output import progress
 from ..parallel import over_cores
-from ..storage import WEBHOOKS
-from .erased import ERASURES, Entry, Erasure, id_hash
+from ..storage import ERASURES, WEBHOOKS
+from .erased import Entry, Erasure, id_hash
 from .finding import Found
 from .objects import Content, Objects
 from .redaction import tombstone_line
@@ -79,8 +79,8 @@ def plan(
     entries += erasure.objects
     erasure.events = sorted(map(id_hash, found.event_ids))
     entries += [Entry(kind="event", id_hash=one) for one in erasure.events]
-    known = sorted(map(id_hash, found.object_ids))
-    entries += [Entry(kind="object_id", id_hash=one) for one in known]
+    erasure.object_ids = sorted(map(id_hash, found.object_ids))
+    entries += [Entry(kind="object_id", id_hash=one) for one in erasure.object_ids]
     return entries, erasure, left
 
 

@@ -382,3 +382,62 @@ def test_a_list_that_cannot_be_read_lets_nothing_be_written(
         assert result.exit_code == 2
         assert "it is not known what was erased; nothing is written" in result.stderr
     assert everything_stored(folder) == before
+
+
+def test_a_compacted_archive_is_erased_too_and_not_compacted_again(run: Run, folder: Path) -> None:
+    store(folder, line(1), line(2, ANNA))
+    store(folder, line(3), name="b.json.gz")
+    assert run("compact").exit_code == 0
+    # an event of which the files alone know
+    store(folder, line(4, ANNA), name="c.json.gz")
+    assert run("compact").exit_code == 0
+    (folder / DAY_KEY / "c.json.gz").unlink()
+    assert erase(run, ANNA).exit_code == 0
+    (left,) = (folder / "parquet").rglob("*.parquet")
+    assert json.loads(run("compact", "--json").stdout)["objects"] == 0
+    assert left.exists()
+    rows = run("query", "SELECT id, customer FROM stripe_events ORDER BY id", "--format", "csv")
+    assert rows.stdout.splitlines()[1:] == [f"evt_{n:024},{BEN}" for n in (1, 3)]
+
+
+def test_what_was_built_is_removed_and_nothing_else_is(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    store(folder, line(1), line(2, ANNA))
+    other, built = tmp_path / "notes.txt", tmp_path / "analytics.duckdb"
+    other.write_text("mine")
+    built.write_bytes(b"a database")
+    refused = erase(run, ANNA, "--built", str(other))
+    assert refused.exit_code == 2
+    assert ANNA.encode() in everything(folder)
+    assert erase(run, ANNA, "--built", str(built)).exit_code == 0
+    assert (other.exists(), built.exists()) == (True, False)
+
+
+def test_the_chain_of_a_sealed_archive_proves_the_rest(run: Run, folder: Path) -> None:
+    store(folder, line(1), line(2, ANNA))
+    head = run("seal").stdout.split()[-3]
+    assert erase(run, ANNA).exit_code == 0
+    proved = run("verify", "--sealed", "--head", head)
+    assert proved.exit_code == 0, proved.output
+    assert "but for 1 object that erasures account for" in proved.stdout
+
+
+def test_a_person_gets_all_that_is_there_as_lines_and_as_a_page(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    store(folder, line(1, ANNA, description="<b>ü</b>"), line(2), line(3, ANNA, note=BEN))
+    result = run("subject", ANNA)
+    assert result.exit_code == 0
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert (first["payload"], first["others"]) == (
+        body(1, ANNA, description="<b>ü</b>").decode(),
+        [],
+    )
+    assert second["others"] == [BEN]
+    page = tmp_path / "anna.html"
+    assert run("subject", ANNA, "--html", str(page)).stdout == ""
+    text = page.read_text()
+    assert "&lt;b&gt;ü&lt;/b&gt;" in text
+    assert "<b>" not in text
+    assert page.stat().st_mode & 0o077 == 0
