@@ -121,9 +121,8 @@ def command(
     result = _described(found, as_json)
     outcome = Outcome()
     if found and not dry_run:
-        if not as_json:
-            click.echo(_preview(found, whom))
         if not yes:
+            click.echo(_preview(found, whom), err=True)
             click.confirm(f"Erase {_amount(found)}?", abort=True, err=True)
         name = by or getpass.getuser()
         mode = REDACT if redact else REMOVE
