@@ -25,7 +25,7 @@ _STYLE = (
 
 
 @click.command("subject")
-@click.argument("who", nargs=-1, required=True)
+@click.argument("who", nargs=-1)
 @archive_option
 @click.option(
     "--output",
@@ -62,6 +62,8 @@ def command(
     Example:
         flask archive subject cus_QWERTY12345678 anna@example.com --html anna.html
     """  # noqa: D301 - click wants the character itself
+    if not who:
+        raise click.UsageError("Give WHO: a customer's id, another id, or an e-mail address.")
     whom = people(who)
     found = find(storage, whom, MonthTables(storage).event_ids(whom))
     if page:
