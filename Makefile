@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test lint faults strangers bench scale template mutate tools audit lock clean
+.PHONY: help run demo test lint faults strangers bench scale spark template mutate tools audit lock clean
 
 help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,6 +42,10 @@ bench: $(BIN)/.dev ## CPU, latency, throughput and memory of the service, in tab
 
 scale: $(BIN)/.dev ## what the archive's tools take on a large archive [EVENTS=1000000]
 	python -m tests.bench.scale $(if $(EVENTS),--events $(EVENTS))
+
+spark: $(BIN)/.dev ## the archive's tools on PySpark in local mode against themselves; needs a JRE [EVENTS=20000]
+	@test -d .bench/spark || pip install --quiet --target .bench/spark pyspark
+	PYTHONPATH=.bench/spark python -m tests.bench.spark $(if $(EVENTS),--events $(EVENTS))
 
 template: $(BIN)/.dev ## write the queries of deploy/athena into the CloudFormation template
 	python -m deploy.template

@@ -26,7 +26,7 @@ from .snapshotting.writing import Put, open_put
 from .storage import Storage
 
 #: Events with other people in them that are named without --json.
-_SHOWN = 20
+_SHOWN = 10
 
 _NOT_REACHED = """\
 Not reached from here, and to be done there:

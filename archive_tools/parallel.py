@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import date
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .days import Days
 from .errors import ToolError
@@ -34,6 +34,24 @@ _INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 #: Python and what the tools import take as long to start.
 ALONE_S = 0.4
+
+
+Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+_elsewhere: list[Spread] = []
+
+
+@contextlib.contextmanager
+def elsewhere(spread: Spread) -> Iterator[None]:
+    """Have all work done by `spread` in place of this machine's cores: it is an `over_cores`.
+
+    deploy/spark/archive.py gives it to a cluster.
+    """
+    _elsewhere.append(spread)
+    try:
+        yield
+    finally:
+        _elsewhere.pop()
 
 
 def cores() -> int:
@@ -91,6 +109,9 @@ def over_cores(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
     Raises:
         ToolError: a process was ended from outside.
     """
+    if _elsewhere:
+        yield from _elsewhere[-1](work, tasks)
+        return
     waiting = iter(tasks)
     processes = cores()
     began = time.monotonic()

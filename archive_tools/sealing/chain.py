@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from ..days import Days
+from ..errors import ToolError
 from ..reading import BrokenError, Fault, Faults
 from ..storage import ERASURES, Storage, day_of
 from .manifest import Manifest, SealedObject, key_of, parsed, sha256
@@ -113,15 +114,19 @@ def sealed_objects(storage: Storage, chain: Chain, day: date) -> dict[str, Seale
     """Return the objects of a day as they were sealed, by key.
 
     Late ones are those that the day's own manifest does not have.
+
+    Raises:
+        ToolError: the day's manifest is no longer what it was when the chain was read.
     """
     sealed: dict[str, Sealed] = {}
     if day in chain.sha256 and day not in chain.broken:
         try:
-            manifest = parsed(manifest_bytes(storage, day), day)
-        except (OSError, BrokenError) as error:
-            _fault(chain, day, f"cannot be read again: {error}")
-        else:
-            sealed = {stored.key: Sealed(stored, day) for stored in manifest.objects}
+            data = manifest_bytes(storage, day)
+        except OSError:
+            data = b""
+        if sha256(data) != chain.sha256[day]:
+            raise ToolError(f"{key_of(day)} was changed while it was read", "run this again")
+        sealed = {stored.key: Sealed(stored, day) for stored in parsed(data, day).objects}
     for late in chain.late.get(day, ()):
         sealed.setdefault(late.object.key, late)
     return sealed

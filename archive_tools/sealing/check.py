@@ -1,8 +1,4 @@
-"""The archive as it is against the archive as it was sealed, day by day.
-
-The days know nothing of each other: `check_day` is what any machine can do of one, `check` does all
-of them on this one.
-"""
+"""The archive as it is against the archive as it was sealed, day by day."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -96,24 +92,13 @@ def check(storage: Storage, chain: Chain, erasures: Erasures, days: Days) -> Com
     def tasks() -> Iterator[tuple[date, _Task]]:
         for day in wanted:
             sealed[day] = sealed_objects(storage, chain, day)
-            for task in _tasks(storage, chain, day, sealed[day]):
+            for task in _tasks(storage, day, sealed[day]):
                 yield day, task
 
     work = partial(_digest_batch, storage)
     for day, found in by_day("Checking, day by day", wanted, tasks(), work):
         total.extend(compare(chain, erasures, day, sealed.pop(day), found.objects))
     return total
-
-
-def check_day(storage: Storage, chain: Chain, erasures: Erasures, day: date) -> Compared:
-    """Return what one day holds against what was sealed."""
-    sealed = sealed_objects(storage, chain, day)
-    found = [
-        stored
-        for task in _tasks(storage, chain, day, sealed)
-        for stored in _digest_batch(storage, task).objects
-    ]
-    return compare(chain, erasures, day, sealed, found)
 
 
 def check_strays(storage: Storage) -> Compared:
@@ -125,7 +110,7 @@ def check_strays(storage: Storage) -> Compared:
     return found
 
 
-def _tasks(storage: Storage, chain: Chain, day: date, sealed: dict[str, Sealed]) -> Iterator[_Task]:
+def _tasks(storage: Storage, day: date, sealed: dict[str, Sealed]) -> Iterator[_Task]:
     for batch in day_batches(storage, day):
         yield [
             (stored, known.object.sha256 if (known := sealed.get(stored.key)) else None)

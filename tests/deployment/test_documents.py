@@ -50,6 +50,7 @@ NEEDS = {
     "systemctl": "a running systemd",
     "journalctl": "a running systemd",
     "cd /opt/stripe-analytics-backend": "the same machine",
+    "flask archive seal": "an archive; test_seal runs it",
     "flask archive snapshot": "Stripe's key; test_snapshot runs it with stand-ins",
 }
 

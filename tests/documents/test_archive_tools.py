@@ -69,11 +69,15 @@ def test_every_command_of_the_guides_is_taken(document: Path) -> None:
 
 
 def test_an_auditor_with_an_archive_and_the_secrets_alone_is_led_through(tmp_path: Path) -> None:
-    """The commands of "Prove it" but Stripe's, of which there is a session, on a folder."""
-    section = sessions.DOCUMENT.read_text().partition("\n## Prove it\n")[2]
-    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
-    verify, sent_by_api, reconcile, money = (re.sub(r"^ +", "", b, flags=re.M) for b in blocks)
+    """The commands of docs/AUDIT.md but Stripe's, of which there is a session, on a folder."""
+    text = (PROJECT / "docs/AUDIT.md").read_text()
+    keep, _, steps = text.partition("\n## Ten steps\n")
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", steps, re.MULTILINE | re.DOTALL)
+    commands = [re.sub(r"^ +", "", block, flags=re.M) for block in blocks]
+    _, sealed, stamp, _, verify, sent_by_api, reconcile, money, _ = commands
     assert reconcile == "flask archive reconcile\n"
+    assert stamp.startswith("openssl ts -verify")
+    (seal,) = re.findall(r"^flask archive seal \| .*$", keep, re.MULTILINE)
     month.archive(tmp_path / "archive", month.deliveries())
     (tmp_path / "secrets.txt").write_text("whsec_retired\nwhsec_month\n")
     environment = {
@@ -99,6 +103,9 @@ def test_an_auditor_with_an_archive_and_the_secrets_alone_is_led_through(tmp_pat
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    told(seal.replace("head.txt", f"{tmp_path}/head.txt"))
+    proved = told(sealed.replace("head.txt", f"{tmp_path}/head.txt"))
+    assert proved.splitlines()[-1].startswith("Proved: of what was sealed up to")
     found = dict(re.findall(r"^(\S.*?)  +(\d+)$", told(verify), re.MULTILINE))
     assert found["genuine, by secrets.txt, line 2"] == found["records"]
     assert "id" in told(sent_by_api)
