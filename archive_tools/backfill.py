@@ -101,7 +101,9 @@ def command(
         if checkpoint and day < day_of(asked.now):
             checkpoint.add(str(day))
 
-    transfer(api, todo, types, is_missing, writer, finished)
+    erased = transfer(api, todo, types, is_missing, writer, index.erased, finished)
+    if erased:
+        note(f"{count_text(erased, 'event')} at Stripe were erased here, and left out")
     if checkpoint:
         checkpoint.remove()
     if as_json:

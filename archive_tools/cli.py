@@ -34,6 +34,8 @@ COMMANDS = (
     "build",
     "seal",
     "report",
+    "erase",
+    "subject",
 )
 
 
@@ -67,7 +69,7 @@ class Commands(click.Group):
             raise ToolError(
                 f"{error.name} is not installed, and this command needs it",
                 "install requirements/tools.txt, as `make tools` does; verify, reconcile, "
-                "backfill, snapshot, seal and replay run without, as in the Docker image",
+                "backfill, snapshot, seal, replay and erase run without, as in the Docker image",
             ) from error
         except (KeyboardInterrupt, click.Abort):
             raise ToolError("Interrupted. Nothing is left half-done.") from None

@@ -15,9 +15,13 @@ import msgspec
 from webhook_app.events.record import Record, events_api_record, webhook_record
 from webhook_app.events.signature import signed_at, signer
 
+from .erasing.erased import Erased
+from .erasing.redaction import REDACTED, tombstone
 from .reading import BrokenError
 
 _COLUMNS = ("id", "type", "object", "api_version", "account", "created", "livemode")
+
+_NOTHING = Erased()
 
 #: The service takes the time after it has read the body, and clocks differ.
 _SLACK_S = 60
@@ -44,8 +48,15 @@ class Proof(NamedTuple):
         """Whether it came with a signature, as everything that the service received did."""
         return self.record.source == "webhook"
 
+    @property
+    def redacted(self) -> bool:
+        """Whether it is what an erasure has left of a record."""
+        return self.record.source == REDACTED
 
-def proof(line: bytes, day: date, secrets: Sequence[str], tolerance_s: int) -> Proof:
+
+def proof(
+    line: bytes, day: date, secrets: Sequence[str], tolerance_s: int, erased: Erased = _NOTHING
+) -> Proof:
     """Return what a line proves.
 
     Args:
@@ -53,12 +64,22 @@ def proof(line: bytes, day: date, secrets: Sequence[str], tolerance_s: int) -> P
         day: in whose folder it lies.
         secrets: with which the signature is tried.
         tolerance_s: between the signature's time and the arrival.
+        erased: what was erased: of these events there is nothing, or what a redaction leaves.
 
     Raises:
-        BrokenError: it is no record, or contradicts itself.
+        BrokenError: it is no record, contradicts itself, or was erased.
     """
     record = _record(line)
     arrived = _arrival(record, day)
+    is_erased = erased.has_event(record.id)
+    if record.source == REDACTED:
+        if not is_erased:
+            raise BrokenError("redacted, and no erasure names it")
+        if tombstone(record).line()[:-1] != line:
+            raise BrokenError("redacted, and more is left than a redaction leaves")
+        return Proof(record, None, True)
+    if is_erased:
+        raise BrokenError("it was erased, and is there again: erase it again")
     secret = _secret(record, arrived, secrets, tolerance_s)
     expected = _written(record, arrived)
     # not field by field: of two fields of one name some readers take the first, some the last

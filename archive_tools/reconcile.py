@@ -8,7 +8,7 @@ from .cli import archive_option, json_option
 from .days import Days, days_options
 from .errors import ToolError
 from .output import as_json as json_text
-from .output import note
+from .output import count_text, note
 from .reconciling.comparison import Comparison
 from .reconciling.index import Scope, build_index
 from .reconciling.listing import windows
@@ -94,7 +94,8 @@ def command(
     if in_flight is None:
         in_flight = _FOLDER_IN_FLIGHT_S if isinstance(storage, FolderStorage) else _BUFFER_S
     comparison = Comparison(index, expected, asked, in_flight)
-    transfer(api, windows(asked.first, asked.last), types, comparison.is_missing, writer)
+    todo = windows(asked.first, asked.last)
+    erased = transfer(api, todo, types, comparison.is_missing, writer, index.erased)
     missing, repaired, refused = comparison.missing, [], ""
     if writer:
         repaired = [event for event in missing if event.type not in comparison.uncertain_types]
@@ -107,6 +108,8 @@ def command(
         except ToolError as error:
             refused = error.message
     notes = [*asked.notes, *expected.notes]
+    if erased:
+        notes.append(f"{count_text(erased, 'event')} at Stripe were erased here, and left out")
     if repaired and not isinstance(storage, FolderStorage):
         notes.append(_BUFFERED)
     report = Report(

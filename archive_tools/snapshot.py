@@ -9,6 +9,7 @@ import click
 
 from .cli import archive_option, json_option
 from .days import Days
+from .erasing.erased import read_erased
 from .errors import ToolError
 from .output import as_json as json_text
 from .output import note, progress
@@ -90,7 +91,7 @@ def command(
     checkpoint = Checkpoint(checkpoint_file, f"snapshot of {storage.name}, {mode} mode{chosen}")
     if checkpoint.done:
         note(f"What {checkpoint_file} names was listed before, and is left out")
-    snapshot = Run(api, storage, put, checkpoint, now)
+    snapshot = Run(api, storage, put, checkpoint, now, read_erased(storage))
     parts = sum(len(LISTS[name]) for name in names)
     with progress("Listing Stripe's objects", parts * length(0, now)) as bar:
         for name in names:

@@ -12,6 +12,7 @@ import click
 
 from .cli import archive_option, json_option
 from .days import Days, days_options
+from .erasing.erased import Erased, read_erased
 from .errors import ToolError
 from .output import as_json as json_text
 from .output import bytes_text, count_text, note, printable, table
@@ -41,6 +42,10 @@ class Stats:
     genuine: Counter[int] = field(default_factory=Counter)
     """Records by the index of the secret that signed them."""
     from_events_api: int = 0
+    erased: int = 0
+    """Events that the lists of erasures name."""
+    redacted: int = 0
+    """Records of which an erasure has left id, type and times."""
     not_json: int = 0
     """Genuine, and kept as received, but no JSON."""
     unproven: Faults = field(default_factory=Faults)
@@ -50,7 +55,14 @@ class Stats:
 
     def extend(self, other: "Stats") -> None:
         """Add what was found in other objects."""
-        for name in ("records", "objects", "stored_bytes", "from_events_api", "not_json"):
+        for name in (
+            "records",
+            "objects",
+            "stored_bytes",
+            "from_events_api",
+            "redacted",
+            "not_json",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.genuine.update(other.genuine)
         self.unproven.extend(other.unproven)
@@ -63,10 +75,11 @@ def verified(storage: Storage, days: Days, secrets: Sequence[str], tolerance_s: 
     """Return what all records of a range of days prove, read over all cores.
 
     Raises:
-        ToolError: the archive cannot be listed.
+        ToolError: the archive cannot be listed, or what was erased cannot be read.
     """
-    stats = Stats()
-    work = partial(_verify, storage, secrets, tolerance_s)
+    erased = read_erased(storage)
+    stats = Stats(erased=len(erased.events))
+    work = partial(_verify, storage, secrets, tolerance_s, erased)
     for found in scan("Verifying, day by day", storage, days, work):
         stats.extend(found)
     for stray in storage.strays():
@@ -79,6 +92,7 @@ def _verify(
     storage: Storage,
     secrets: Sequence[str],
     tolerance_s: int,
+    erased: Erased,
     day: date,
     objects: list[StoredObject],
 ) -> Stats:
@@ -86,7 +100,7 @@ def _verify(
 
     def judge(line: bytes) -> Proof:
         stats.records += 1
-        return proof(line, day, secrets, tolerance_s)
+        return proof(line, day, secrets, tolerance_s, erased)
 
     for stored in objects:
         for number, found in records(storage, stored.key, judge, stats.broken):
@@ -94,6 +108,8 @@ def _verify(
                 stats.genuine[found.secret] += 1
                 stats.genuine_days.add(day)
                 stats.not_json += not found.json
+            elif found.redacted:
+                stats.redacted += 1
             elif not found.signed:
                 stats.from_events_api += 1
             else:
@@ -242,6 +258,8 @@ def _json(stats: Stats, names: Sequence[str]) -> str:
             "stored_bytes": stats.stored_bytes,
             "genuine": {name: stats.genuine[n] for n, name in enumerate(names)},
             "from_events_api": stats.from_events_api,
+            "erased": stats.erased,
+            "redacted": stats.redacted,
             "not_json": stats.not_json,
             "unproven": stats.unproven.count,
             "broken": stats.broken.count,
@@ -258,6 +276,10 @@ def _text(stats: Stats, names: Sequence[str], where: str) -> str:
     if stats.not_json:
         rows.append(("  of these no JSON, kept as received", stats.not_json))
     rows.append(("from the Events API, which signs nothing", stats.from_events_api))
+    if stats.redacted:
+        rows.append(("redacted: id, type and times are left", stats.redacted))
+    if stats.erased:
+        rows.append(("erased, as erasures/ lists them", stats.erased))
     rows.append(("unproven: no given secret signed it", stats.unproven.count))
     rows.append(("broken", stats.broken.count))
     parts = [f"{where}: {read}\n", table(["", "found"], rows)]

@@ -15,6 +15,7 @@ import msgspec
 
 from .. import parallel
 from ..days import Days
+from ..erasing.erased import Erased, read_erased
 from ..output import progress
 from ..reading import Faults, records
 from ..storage import Storage, StoredObject, objects_of
@@ -81,6 +82,8 @@ class Index:
     not_events: int = 0
     """Records that arrived since the beginning of the range, without an event's id or time."""
     faults: Faults = field(default_factory=Faults)
+    erased: Erased = field(default_factory=Erased)
+    """What was erased: it is not in the index, and nothing writes it again."""
 
     def __contains__(self, event_id: str) -> bool:
         """Whether the archive has an event, so that nothing has to write it."""
@@ -107,11 +110,14 @@ def build_index(storage: Storage, scope: Scope) -> Index:
 
     Reads from the day before the range up to the newest: a delivery can be three days late, and a
     gap can be filled at any time after.
+
+    Raises:
+        ToolError: the archive cannot be listed, or what was erased cannot be read.
     """
-    index = Index()
+    index = Index(erased=read_erased(storage))
     since = Days(day_of(scope.time_range.first)).widened()
     tasks = list(parallel.batches(objects_of(storage, since)))
-    work = functools.partial(_read, storage, scope)
+    work = functools.partial(_read, storage, scope, index.erased)
     with progress("Reading the archive", sum(map(len, tasks))) as bar:
         for task, part in zip(tasks, parallel.over_cores(work, tasks), strict=True):
             index.merge(part)
@@ -119,14 +125,14 @@ def build_index(storage: Storage, scope: Scope) -> Index:
     return index
 
 
-def _read(storage: Storage, scope: Scope, objects: Sequence[StoredObject]) -> Index:
+def _read(storage: Storage, scope: Scope, erased: Erased, objects: Sequence[StoredObject]) -> Index:
     index = Index()
     first, last = scope.time_range.first, scope.time_range.last
     for stored in objects:
         for number, columns in records(storage, stored.key, _decode, index.faults):
             if columns.id is None or columns.created is None:
                 index.not_events += columns.received_at.timestamp() >= first
-            elif first <= columns.created <= last:
+            elif first <= columns.created <= last and not erased.has_event(columns.id):
                 visibility = _visibility(columns, columns.created, scope)
                 index.add(columns.id, Entry(stored.key, number, visibility))
     return index

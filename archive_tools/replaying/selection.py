@@ -15,6 +15,8 @@ import msgspec
 from webhook_app.events.record import Record
 
 from ..days import Days
+from ..erasing.erased import read_erased
+from ..erasing.redaction import REDACTED
 from ..errors import ToolError
 from ..output import progress
 from ..reading import Faults, records
@@ -84,7 +86,8 @@ class Selection:
             accepted: names of events that are not sent again.
 
         Raises:
-            ToolError: the archive cannot be listed, or the temporary file has no room.
+            ToolError: the archive cannot be listed, what was erased cannot be read, or the
+                temporary file has no room.
         """
         execute, executemany = self._database.execute, self._database.executemany
         try:
@@ -117,9 +120,12 @@ class Selection:
         self, days: Days, types: Collection[str], ids: frozenset[str] | None
     ) -> Iterator[tuple[Any, ...]]:
         first, last = str(days.first or ""), str(days.last or "9999-12-31")
+        erased = read_erased(self._storage)
         for key, number, record in self._records(days):
             if (
                 first <= record.received_at[:10] <= last
+                and record.source != REDACTED
+                and not erased.has_event(record.id)
                 and (ids is None or record.id in ids)
                 and (not types or any(fnmatchcase(record.type or "", t) for t in types))
             ):

@@ -42,7 +42,21 @@ class EventLine(msgspec.Struct, frozen=True, tag_field="kind", tag="event"):
     id_hash: str
 
 
-_decode = msgspec.json.Decoder(ErasureLine | ObjectLine | EventLine).decode
+class ObjectIdLine(msgspec.Struct, frozen=True, tag_field="kind", tag="object_id"):
+    """An object of Stripe's that was erased, so that no snapshot has it again."""
+
+    id_hash: str
+
+
+class DoneLine(msgspec.Struct, frozen=True, tag_field="kind", tag="done"):
+    """The end of an erasure, in an object of its own."""
+
+    erasure: str
+
+
+_decode = msgspec.json.Decoder(
+    ErasureLine | ObjectLine | EventLine | ObjectIdLine | DoneLine
+).decode
 
 
 @dataclass
@@ -127,6 +141,10 @@ def _read(storage: Storage, erasure: Erasure, erasures: Erasures) -> None:
     events: set[str] = set()
     for _, line in records(storage, erasure.key, _decode, erasures.faults):
         match line:
+            case DoneLine():
+                # it explains nothing, and is the one line of its object
+                erasures.found.pop()
+                return
             case ErasureLine():
                 erasure.erased_at, erasure.reason = line.erased_at, line.reason
                 erasure.by, erasure.mode = line.by, line.mode

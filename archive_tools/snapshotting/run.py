@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from ..erasing.erased import Erased
 from ..output import Progress, cell, count_text, table
 from ..reconciling.checkpoint import Checkpoint
 from ..reconciling.listing import listing
+from ..reconciling.pages import Listed, StripeObject
 from ..reconciling.stripe_api import PERMISSIONS, RefusedError, StripeApi
 from ..storage import Storage
 from .lists import BALANCE_TRANSACTIONS, LISTS, ObjectList, remaining
@@ -31,6 +33,10 @@ class Run:
     checkpoint: Checkpoint
     now: int
     """Unix seconds at which it began."""
+    erased: Erased
+    """What was erased, and is not written."""
+    left_out: int = 0
+    """Objects that were erased."""
     counts: dict[str, int] = field(default_factory=dict)
     """Objects by list, as far as the key may read it."""
     refused: dict[str, RefusedError] = field(default_factory=dict)
@@ -81,7 +87,9 @@ class Run:
         # of what is left out, in whichever way, the bar is told first
         bar.update(length(0, self.now) - sum(length(w.first, w.last) for w in windows))
         for fetched in listing(listed.fetch, windows, lambda: bar.update(0)):
-            records = snapshot_records(fetched.page, self.api.livemode)
+            kept = [one for one in fetched.page.items if not self._is_erased(one)]
+            self.left_out += len(fetched.page.items) - len(kept)
+            records = snapshot_records(fetched.page._replace(items=kept), self.api.livemode)
             if records and writer.is_full:
                 writer.flush()
                 self.checkpoint.add(*done)
@@ -94,6 +102,9 @@ class Run:
             bar.update(length(finished.first, finished.last))
         self.cut += listed.cut
 
+    def _is_erased(self, one: Listed[StripeObject]) -> bool:
+        return self.erased.covers(one.payload, one.columns.created)
+
     def text(self) -> str:
         """Return what people read."""
         mode = "live" if self.api.livemode else "test"
@@ -104,6 +115,8 @@ class Run:
                 f"{count_text(len(self.cut), 'subscription')} with the first ten items alone, as "
                 f"the rest could not be read: {', '.join(map(cell, self.cut[:30]))}"
             )
+        if self.left_out:
+            lines.append(f"{count_text(self.left_out, 'object')} were erased here, and left out.")
         total = count_text(sum(self.counts.values()), "object")
         since = ""
         if self.since is not None:
@@ -120,6 +133,7 @@ class Run:
             "at": self.now,
             "objects": self.counts,
             "written": self.keys,
+            "erased": self.left_out,
             "not_readable": [
                 {"list": name, "permission": PERMISSIONS[f"/v1/{name}"], "error": one.message}
                 for name, one in self.refused.items()

@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 import stripe as stripe_library
+from botocore.exceptions import ClientError
 from click.testing import Result
 from moto import mock_aws
 
@@ -494,11 +495,14 @@ def test_nothing_in_a_bucket_is_replaced(
 
 
 def test_a_bucket_that_refuses_is_named_with_the_policy(
-    run: Run, stripe: FakeStripe, bucket: Any
+    run: Run, stripe: FakeStripe, bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = snapshot(
-        run, stripe, "--only", "coupons", "--force", **IN_BUCKET | {"ARCHIVE_BUCKET": "not-there"}
-    )
+    class Refusing:
+        def put_object(self, **_: Any) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObject")
+
+    monkeypatch.setattr(writing, "s3_client", lambda _: Refusing())
+    result = snapshot(run, stripe, "--only", "coupons", "--force", **IN_BUCKET)
     assert result.exit_code == 2
-    assert "s3://not-there did not take a snapshot: NoSuchBucket" in result.stderr
+    assert f"s3://{BUCKET} did not take a snapshot: AccessDenied" in result.stderr
     assert "Fix: give these credentials the policy of deploy/iam/snapshot.json" in result.stderr

@@ -264,6 +264,8 @@ def test_what_a_script_reads(folder: Path, run: Run) -> None:
         "objects": 1,
         "genuine": {"STRIPE_WEBHOOK_SECRET, no. 1": 2},
         "from_events_api": 0,
+        "erased": 0,
+        "redacted": 0,
         "not_json": 0,
         "unproven": 1,
         "broken": 1,

@@ -1,6 +1,5 @@
 """OPERATIONS.md: its signs are those that the service gives, and its recipes work."""
 
-import gzip
 import json
 import os
 import re
@@ -10,7 +9,6 @@ from pathlib import Path
 import botocore.exceptions
 import pytest
 
-from examples import archive
 from tests.deployment import ecs
 from tests.infrastructure import expected
 from tests.infrastructure.normal import of_type
@@ -19,7 +17,6 @@ from tests.support.stripe_client import SECRET, deliver, get
 from tests.system.conftest import log_lines
 from webhook_app.events.signature import Refusal
 
-from .test_names import commands
 from .test_setup import rows
 
 OPERATIONS = PROJECT / "docs/OPERATIONS.md"
@@ -172,26 +169,3 @@ def test_the_line_that_is_shown_has_the_fields_of_the_log(tmp_path: Path) -> Non
         assert deliver(service.port, b'{"id": "evt_1"}').status == 200
         lines = [line for line in log_lines(service) if line["message"] == "Webhook archived"]
     assert set(json.loads(shown[1])) == set(lines[0])
-
-
-def test_a_customers_lines_are_taken_out_and_the_others_stay(tmp_path: Path) -> None:
-    variables = {"STRIPE_WEBHOOK_SECRET": SECRET, "ARCHIVE_DIR": str(tmp_path / "archive")}
-    with running({**variables, "WEB_WORKERS": "1"}, tmp_path / "log") as service:
-        for customer in ("cus_replace_me", "cus_other", "cus_replace_me", "cus_third"):
-            body = f'{{\n  "customer": "{customer}"\n}}'.encode()
-            assert deliver(service.port, body).status == 200
-    # as Firehose would have put them: one object, a line each
-    lines = [gzip.decompress(p.read_bytes()) for p in (tmp_path / "archive").rglob("*.json.gz")]
-    (tmp_path / "object.json.gz").write_bytes(gzip.compress(b"".join(sorted(lines))))
-
-    (recipe,) = (line for line in commands(OPERATIONS) if line.startswith("gunzip"))
-    subprocess.run(["bash", "-o", "pipefail", "-c", recipe], cwd=tmp_path, check=True, timeout=20)
-
-    (tmp_path / "object.json.gz").unlink()
-    rest = tmp_path / "rest" / "rest.json.gz"
-    rest.parent.mkdir()
-    (tmp_path / "rest.json.gz").rename(rest)
-    kept = [record["payload"] for record in archive.records(rest.parent)]
-    assert sorted(kept) == sorted(
-        f'{{\n  "customer": "{customer}"\n}}' for customer in ("cus_other", "cus_third")
-    )

@@ -69,6 +69,12 @@ def asked(service: str, operation: str, parameters: dict[str, Any]) -> tuple[str
     bucket = f"arn:{PARTITION}:s3:::{parameters['Bucket']}"
     if operation == "ListObjectsV2":
         return "s3:ListBucket", bucket
+    if operation == "ListObjectVersions":
+        return "s3:ListBucketVersions", bucket
+    if operation in ("DeleteObject", "GetObject") and "VersionId" in parameters:
+        operation += "Version"
+    if operation == "HeadObject":
+        operation = "GetObject"
     return f"s3:{operation}", f"{bucket}/{parameters['Key']}"
 
 
@@ -224,6 +230,16 @@ def test_the_policies_of_reader_and_snapshot_together_write_snapshots(guard: Gua
         run("snapshot")
     assert guard.refused == set()
     assert policy("snapshot") <= guard.used
+
+
+def test_whoever_erases_needs_the_policy_for_that_alone(guard: Guard) -> None:
+    guard.allowed = permissions(json.loads((PROJECT / "deploy/iam/erase.json").read_text()))
+    run("erase", "evt_there", "--reason", "r", "--by", "dpo", "--yes")
+    assert guard.refused == set()
+    assert {action for action, _ in guard.used} >= {
+        *("s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:ListBucketVersions"),
+        "s3:PutObject",
+    }
 
 
 def test_a_query_in_athena_needs_what_the_policy_of_athena_gives(
