@@ -62,7 +62,7 @@ def unpacked(folder: Path) -> bytes:
         if path.suffix == ".gz":
             data = gzip.decompress(data)
         elif path.suffix == ".parquet":
-            rows = duckdb.sql(f"SELECT * FROM read_parquet('{path}')").fetchall()
+            rows = duckdb.execute("SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
             data = repr(rows).encode() + data
         found.append(data)
     return b"\n".join(found)
