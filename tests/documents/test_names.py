@@ -22,6 +22,7 @@ DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 #: Written at run time or by tools, or not ours.
 MADE_BY_USE = {
     "webhooks/",
+    ".venv/analysts",
     ".demo/report.html",
     ".demo/year",
     "errors/",
