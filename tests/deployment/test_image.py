@@ -375,7 +375,10 @@ def test_the_commands_that_need_no_duckdb_run_in_the_image(image: Stage, tmp_pat
         assert "no day is sealed" in told("verify", "--sealed", status=1)
         told("replay", receiver.url)
         assert sorted(receiver.accepted) == sorted(event.rendered() for event in events)
+        assert "0 records" in told("subject", "cus_Nobody")
+        assert "Nothing" in told("erase", "cus_Nobody", "--reason", "asked to", "--yes")
         without = {"verify", "reconcile", "backfill", "snapshot", "seal", "replay"}
+        without |= {"erase", "subject"}
         for name in sorted({*COMMANDS} - without):
             words = {
                 "query": ["SELECT 1 AS n"],
