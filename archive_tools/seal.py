@@ -59,8 +59,8 @@ def command(
     and the SHA-256 of the manifest of the day before. `verify --sealed` checks the archive against
     them. No manifest is ever overwritten.
 
-    The last line is the head, the SHA-256 of the newest manifest. Keep it where nobody who can
-    write to the archive can change it: it stands for the whole past.
+    The last line is the head, the SHA-256 of the newest manifest. Keep it outside
+    of the archive, where its writers cannot change it: it stands for the whole past.
 
     \b
     The exit status says how it ended:
@@ -68,7 +68,7 @@ def command(
         1  the same, and lines of an object cannot be read: `verify` says which
         2  it could not be done; what was sealed before stays
 
-    With --key or --kms each manifest is signed, beside it in ….sig.
+    With --key or --kms each manifest is signed. The signature is a file beside it, ….sig.
 
     \b
     Example:

@@ -2,8 +2,8 @@
 
 Everything that writes events or objects into the archive asks here, so that nothing comes back.
 
-An id is hashed by SHA-256 alone. Stripe makes ids of random characters, 14 of a customer's and 24
-of an event's, of 62 each: nobody can try them all, so no secret is needed, which could be lost.
+An id is hashed by SHA-256 without a key. Stripe's ids have 14 (a customer's) or 24 (an event's)
+random characters of 62, too many to try them all. A key could be lost, and the list with it.
 """
 
 import hashlib
@@ -109,7 +109,7 @@ def read_erased(storage: Storage) -> Erased:
     """Return what was erased from an archive.
 
     Raises:
-        ToolError: a list cannot be read: then nobody knows what must not come back.
+        ToolError: a list cannot be read, so an erased event could be written again.
     """
     events: set[str] = set()
     objects: dict[str, float] = {}

@@ -189,7 +189,7 @@ def refuse_unreadable(faults: Faults) -> None:
     """Return where everything could be read.
 
     Raises:
-        ToolError: something could not, so that nobody knows whom it names.
+        ToolError: something could not be read, and may name the person.
     """
     if not faults.count:
         return

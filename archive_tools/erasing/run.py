@@ -1,7 +1,7 @@
 """An erasure from its plan to its end: the list first, then the objects, then what is made of them.
 
-The list names each object before and after, so that an interrupted erasure can be ended by whoever
-comes next, and every change of the archive has its explanation from before it was made.
+The list names each object before and after, so that the next run can finish an interrupted
+erasure. Each change of the archive is explained in the list before it is made.
 """
 
 import gzip

@@ -23,7 +23,7 @@ PREFIX = "parquet/"
 
 
 def paths(storage: Storage) -> list[Path]:
-    """Return the files of a compacted folder; also those that nobody reads any more."""
+    """Return the files of a compacted folder; also those that newer ones have replaced."""
     if not storage.folder:
         return []
     found = (storage.folder / PREFIX).rglob("*")

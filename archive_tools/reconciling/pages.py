@@ -1,6 +1,6 @@
 """A page of a list of Stripe's API: its objects, each with its JSON exactly as it stood there.
 
-Knows JSON, and asks nobody.
+It parses JSON and sends no request.
 """
 
 import re

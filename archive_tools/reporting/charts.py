@@ -193,7 +193,7 @@ class Waterfall(Chart):
     """
 
     def bars(self, n: int) -> Iterator[Bar]:
-        """Yield the bars of a day: what comes in, what goes out beside it, and the balance."""
+        """Yield the bars of a day or month: additions, losses beside them, and the balance."""
         *movements, balance = self.series
         values = [(one, float(one.values[n] or 0)) for one in movements]
         end = float(balance.values[n] or 0)

@@ -39,7 +39,7 @@ class FoundObject:
     size: int
     sha256: str
     records: int
-    """Lines; 0 where nobody asked for them."""
+    """Lines; 0 where they were not counted."""
     damage: str = ""
     """What kept its lines from being read to the end."""
     unreadable: str = ""
@@ -83,7 +83,7 @@ def digest(
     Args:
         storage: with the object.
         key: of the object.
-        expected: SHA-256 with which nobody asks for its lines; None to count them always.
+        expected: SHA-256 of an object whose lines need not be counted; None to count them always.
         use: gets each line.
     """
     records, damage = 0, ""
