@@ -6,6 +6,7 @@ start the service through it too.
 
 import contextlib
 import os
+import secrets
 import shlex
 import socket
 import subprocess
@@ -55,10 +56,15 @@ def environment(port: int, variables: dict[str, str]) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a port of the loopback interface that has no listener now.
+
+    It is below those that Linux gives to connections and to servers that ask for any port: one of
+    these could be taken by another process before the service listens, and be taken for it.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_768)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextlib.contextmanager
